@@ -1,0 +1,141 @@
+//! The whole contract between the engine and those who use it: a [`Request`] in, a stream of
+//! [`Event`]s out.
+
+use serde::{Deserialize, Serialize};
+
+/// What to generate from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prompt {
+    /// A conversation, rendered by the model's chat template.
+    Chat(terang_model::template::ChatInput),
+    /// Plain text; special tokens in it are not recognised.
+    Text(String),
+    /// Token ids as they are.
+    Tokens(Vec<u32>),
+}
+
+/// One generation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What to generate from.
+    pub prompt: Prompt,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate; `None`: until the context is full.
+    pub max_tokens: Option<usize>,
+    /// The answer ends before the first of these, which is not part of it.
+    pub stop: Vec<String>,
+}
+
+/// How tokens are chosen. Defaults: temperature 0.7, top-p 0.95, no penalties, random seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keep the k most likely; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set whose probability reaches this; 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this likely relative to the most likely; 0 keeps all.
+    pub min_p: f32,
+    /// Divides (multiplies, if negative) the logits of tokens seen in prompt or answer; 1 is off.
+    pub repetition_penalty: f32,
+    /// Taken from the logits of tokens that stand in the answer.
+    pub presence_penalty: f32,
+    /// Taken from the logits of tokens in the answer, times their count.
+    pub frequency_penalty: f32,
+    /// Added to the logits of single tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Key of the random generator; `None` draws one and reports it.
+    pub seed: Option<u64>,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 0.7,
+            top_k: 0,
+            top_p: 0.95,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            seed: None,
+        }
+    }
+}
+
+/// What happens to a request, in order: `Started`, any number of `Prefill` and `Token`, and exactly
+/// one `Finished` or `Failed`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The prompt is tokenized and the request has its place.
+    Started {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// How many of them are in the cache already.
+        cached_tokens: usize,
+        /// The seed in use.
+        seed: u64,
+    },
+    /// Part of the prompt is done.
+    Prefill {
+        /// Prompt tokens done so far, cached ones included.
+        done: usize,
+        /// Prompt tokens in all.
+        total: usize,
+    },
+    /// A token was chosen.
+    Token {
+        /// Its id.
+        id: u32,
+        /// Text that is final now: whole characters that no stop string can still take back. May be
+        /// empty.
+        text: String,
+    },
+    /// The answer is complete.
+    Finished {
+        /// Text held back until now (a beginning of a stop string that did not come true).
+        text: String,
+        /// Why it ended.
+        reason: FinishReason,
+        /// Counts and timings.
+        stats: Stats,
+    },
+    /// The request could not be done.
+    Failed {
+        /// One line for the person who asked.
+        message: String,
+    },
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its turn, or a stop string came.
+    Stop,
+    /// `max_tokens` or the context's end was reached.
+    Length,
+    /// The request was cancelled.
+    Cancelled,
+}
+
+/// Counts and timings of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Prompt tokens that were in the cache already.
+    pub cached_tokens: usize,
+    /// Tokens generated.
+    pub completion_tokens: usize,
+    /// Time from submission to the first token.
+    pub ttft_ms: f64,
+    /// Time for the prompt.
+    pub prefill_ms: f64,
+    /// Time for the generated tokens after the first.
+    pub decode_ms: f64,
+}

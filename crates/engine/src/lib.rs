@@ -1,0 +1,2 @@
+//! Requests in, token events out.
+pub mod api;

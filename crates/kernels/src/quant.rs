@@ -1,0 +1,1 @@
+//! Block formats of the quantized storage types and their exact dequantization.

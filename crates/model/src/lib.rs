@@ -1,0 +1,14 @@
+//! Model files, tokenizer, chat template and the decoder. Token ids in, logits out; text only in
+//! [`tokenizer`] and [`template`].
+
+pub mod checkpoint;
+pub mod config;
+pub mod error;
+pub mod template;
+
+pub use checkpoint::{TensorSource, TensorView};
+pub use config::Config;
+pub use error::Error;
+
+/// Result with this crate's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
