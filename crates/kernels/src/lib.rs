@@ -7,13 +7,16 @@
 #![allow(unsafe_code, reason = "kernels are one of the places where it is allowed")]
 #![allow(clippy::inline_always, reason = "generic kernels must inline into functions that enable the features")]
 
+pub mod attention;
 pub mod buffer;
 pub mod cpu;
 pub mod dtype;
+pub mod math;
 pub mod matmul;
 pub mod packed;
 pub mod pool;
 pub mod quant;
+pub mod rows;
 mod simd;
 
 pub use cpu::Cpu;
