@@ -6,6 +6,7 @@ pub mod config;
 pub mod decoder;
 pub mod error;
 pub mod template;
+pub mod tokenizer;
 
 pub use checkpoint::{TensorSource, TensorView};
 pub use config::Config;
