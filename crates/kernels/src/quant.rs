@@ -1,1 +1,0 @@
-//! Block formats of the quantized storage types and their exact dequantization.
