@@ -5,10 +5,12 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod decoder;
 pub mod error;
 pub mod gguf;
 pub mod mapped;
 pub mod template;
+pub mod tokenizer;
 
 pub use checkpoint::{TensorSource, TensorView};
 pub use config::Config;
