@@ -8,7 +8,10 @@
 
 pub mod api;
 pub mod error;
+pub mod perplexity;
+pub mod runner;
 pub mod sampler;
+mod scheduler;
 pub mod stop;
 mod validate;
 

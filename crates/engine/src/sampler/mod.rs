@@ -178,9 +178,9 @@ impl Sampler {
 }
 
 /// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
-fn largest(logits: &[f32]) -> Result<f32> {
-    // Written so that NaN counts as unsound; no early exit, so that the loop vectorises.
-    let unsound = |logit: f32| !(logit < f32::INFINITY);
+pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
+    let unsound = |logit: f32| logit.is_nan() | (logit == f32::INFINITY);
+    // No early exit, so that the loop vectorises.
     if logits
         .iter()
         .fold(false, |any, &logit| any | unsound(logit))
