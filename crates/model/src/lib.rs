@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod template;
+pub mod tokenizer;
 
 pub use checkpoint::{TensorSource, TensorView};
 pub use config::Config;
