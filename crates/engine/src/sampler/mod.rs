@@ -179,7 +179,7 @@ impl Sampler {
 
 /// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
 pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
-    let unsound = |logit: f32| logit.is_nan() | (logit == f32::INFINITY);
+    let unsound = |logit: f32| logit.is_nan() || logit == f32::INFINITY;
     // No early exit, so that the loop vectorises.
     if logits
         .iter()

@@ -66,9 +66,14 @@ impl<R: Runner> Scheduler<R> {
     pub(crate) fn run(&mut self, job: Job, sink: &mut dyn Sink) -> Result<(FinishReason, Stats)> {
         let result = self.prefill_and_decode(job, sink);
         if result.is_err() {
-            self.truncate(0);
+            self.forget();
         }
         result
+    }
+
+    /// Empties the cache.
+    pub(crate) fn forget(&mut self) {
+        self.truncate(0);
     }
 
     fn prefill_and_decode(
@@ -78,6 +83,15 @@ impl<R: Runner> Scheduler<R> {
     ) -> Result<(FinishReason, Stats)> {
         assert!(!job.prompt.is_empty() && job.max_tokens > 0);
         assert!(job.prompt.len() + job.max_tokens <= self.runner.context_len());
+        if sink.cancelled() {
+            // While it waited. The cache stays for others.
+            sink.started(0);
+            let stats = Stats {
+                prompt_tokens: job.prompt.len(),
+                ..Stats::default()
+            };
+            return Ok((FinishReason::Cancelled, stats));
+        }
         let started = Instant::now();
         let reused = self.reuse(&job.prompt);
         sink.started(reused);

@@ -173,7 +173,7 @@ fn an_end_token_stops_and_is_counted() {
 fn cancelled_between_chunks_keeps_what_is_done() {
     let mut scheduler = Scheduler::new(HashRunner::default(), 4);
     let mut sink = Record {
-        cancel_after_asks: Some(2),
+        cancel_after_asks: Some(3),
         ..Record::default()
     };
     let (reason, stats) = scheduler.run(job(&[1; 20], 3), &mut sink).unwrap();
@@ -185,6 +185,20 @@ fn cancelled_between_chunks_keeps_what_is_done() {
     let mut again = Record::default();
     scheduler.run(job(&[1; 20], 1), &mut again).unwrap();
     assert_eq!(again.cached, 8);
+}
+
+#[test]
+fn cancelled_before_it_ran_leaves_the_cache_to_others() {
+    let mut scheduler = Scheduler::new(HashRunner::default(), 4);
+    scheduler
+        .run(job(&[1, 2, 3], 1), &mut Record::default())
+        .unwrap();
+    let mut sink = Record {
+        cancel_after_asks: Some(0),
+        ..Record::default()
+    };
+    scheduler.run(job(&[9], 1), &mut sink).unwrap();
+    assert_eq!(scheduler.cached, [1, 2, 3]);
 }
 
 #[test]

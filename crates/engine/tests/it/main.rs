@@ -1,0 +1,7 @@
+//! The engine from outside, on a small runner and tokenizer of the tests' own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod engine;
+mod support;
+mod tidy;
