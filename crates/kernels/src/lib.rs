@@ -4,7 +4,22 @@
 //! floating-point operation included (numerics profile `terang-cpu-1`). The AVX2, AVX-512 and NEON
 //! versions equal it bit for bit, for every thread count and every batch size.
 
-pub mod dtype;
-pub mod quant;
+#![allow(unsafe_code, reason = "kernels are one of the places where it is allowed")]
+#![allow(clippy::inline_always, reason = "generic kernels must inline into functions that enable the features")]
 
+pub mod attention;
+pub mod buffer;
+pub mod cpu;
+pub mod dtype;
+pub mod math;
+pub mod matmul;
+pub mod packed;
+pub mod pool;
+pub mod quant;
+pub mod rows;
+mod simd;
+
+pub use cpu::Cpu;
 pub use dtype::DType;
+pub use packed::PackedMatrix;
+pub use pool::ThreadPool;

@@ -1,0 +1,213 @@
+//! Weight matrices, repacked so that 16 rows lie side by side.
+//!
+//! Rows are taken in groups of 16 (the last group is filled with zero rows). For each block of
+//! columns a group holds its 16 scales and then the codes, 4 bytes of row 0, 4 bytes of row 1, …: one
+//! vector register multiplies 16 rows by the same 4 activations, and no sum ever crosses lanes. That
+//! is what makes results independent of the instruction set.
+//!
+//! Codes keep the bit layout of the source format within each row, so packing is a copy of 4-byte
+//! words; only sub-byte scales of K-quants and the fifth bits of Q5_0 and Q5_1 are rearranged.
+
+pub(crate) mod block32;
+pub(crate) mod block256;
+
+use crate::buffer::AlignedBytes;
+use crate::dtype::DType;
+use crate::pool::{SharedMut, ThreadPool};
+use crate::quant::{bf16_to_f32, f16_to_f32};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Rows in a group.
+pub const GROUP: usize = crate::simd::LANES;
+
+/// A matrix of weights, `rows` by `cols`, ready for [`crate::matmul`].
+#[derive(Debug)]
+pub struct PackedMatrix {
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+    group_bytes: usize,
+    data: AlignedBytes,
+}
+
+/// Why a matrix could not be packed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackError {
+    /// The row length does not fit the storage type, or there are no elements.
+    #[error("shape [{rows}, {cols}] does not fit blocks of {block_len}")]
+    Shape {
+        /// Rows asked for.
+        rows: usize,
+        /// Columns asked for.
+        cols: usize,
+        /// Elements in a block.
+        block_len: usize,
+    },
+    /// The data is not as long as the shape says.
+    #[error("{found} bytes for a shape that takes {expected}")]
+    Length {
+        /// Bytes given.
+        found: usize,
+        /// Bytes expected.
+        expected: usize,
+    },
+    /// A scale or weight is NaN or infinite.
+    #[error("a scale or weight is not a finite number")]
+    NotFinite,
+}
+
+impl PackedMatrix {
+    /// Packs row-major `data` as files hold it.
+    pub fn pack(
+        pool: &ThreadPool,
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        data: &[u8],
+    ) -> Result<Self, PackError> {
+        let block_len = dtype.block_len();
+        let shape_error = PackError::Shape { rows, cols, block_len };
+        if rows == 0 || cols == 0 {
+            return Err(shape_error);
+        }
+        let row_bytes = dtype.row_bytes(cols).ok_or(shape_error.clone())?;
+        let expected = row_bytes.checked_mul(rows).ok_or(shape_error.clone())?;
+        if data.len() != expected {
+            return Err(PackError::Length { found: data.len(), expected });
+        }
+        let blocks = cols / block_len;
+        let group_block = group_block_bytes(dtype);
+        let group_bytes = blocks * group_block;
+        let n_groups = rows.div_ceil(GROUP);
+        let total = group_bytes.checked_mul(n_groups).ok_or(shape_error)?;
+        let mut packed = AlignedBytes::zeroed(total);
+        let finite = AtomicBool::new(true);
+        let out = SharedMut::new(packed.as_mut_slice());
+        let block_bytes = dtype.block_bytes();
+        pool.for_chunks(n_groups, n_groups.div_ceil(pool.threads() * 8), |_, groups| {
+            let start = groups.start;
+            // SAFETY: chunks of one call never overlap.
+            let out = unsafe { out.slice(start * group_bytes..groups.end * group_bytes) };
+            let mut all_finite = true;
+            for group in groups {
+                let dst = &mut out[(group - start) * group_bytes..][..group_bytes];
+                for row in 0..GROUP.min(rows - group * GROUP) {
+                    let src = &data[(group * GROUP + row) * row_bytes..][..row_bytes];
+                    let blocks = src.chunks_exact(block_bytes).zip(dst.chunks_exact_mut(group_block));
+                    for (src, dst) in blocks {
+                        all_finite &= pack_block(dtype, src, dst, row);
+                    }
+                }
+            }
+            if !all_finite {
+                finite.store(false, Ordering::Relaxed);
+            }
+        });
+        if !finite.into_inner() {
+            return Err(PackError::NotFinite);
+        }
+        Ok(Self { dtype, rows, cols, group_bytes, data: packed })
+    }
+
+    /// Storage type of the weights.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes that a product with one token reads.
+    pub fn bytes(&self) -> usize {
+        self.data.as_slice().len()
+    }
+
+    pub(crate) fn n_groups(&self) -> usize {
+        self.rows.div_ceil(GROUP)
+    }
+
+    pub(crate) fn group(&self, group: usize) -> &[u8] {
+        &self.data.as_slice()[group * self.group_bytes..][..self.group_bytes]
+    }
+}
+
+/// Bytes of one block of columns of 16 rows.
+pub(crate) const fn group_block_bytes(dtype: DType) -> usize {
+    use block32::{Iq4Nl, Mxfp4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+    use block256::{Q2K, Q3K, Q4K, Q5K, Q6K};
+    match dtype {
+        DType::F32 => 4 * GROUP,
+        DType::F16 | DType::BF16 => 2 * GROUP,
+        DType::Q4_0 => <Q4_0 as block32::Format>::BYTES,
+        DType::Q4_1 => <Q4_1 as block32::Format>::BYTES,
+        DType::Q5_0 => <Q5_0 as block32::Format>::BYTES,
+        DType::Q5_1 => <Q5_1 as block32::Format>::BYTES,
+        DType::Q8_0 => <Q8_0 as block32::Format>::BYTES,
+        DType::IQ4_NL => <Iq4Nl as block32::Format>::BYTES,
+        DType::MXFP4 => <Mxfp4 as block32::Format>::BYTES,
+        DType::Q2_K => <Q2K as block256::Format>::BYTES,
+        DType::Q3_K => <Q3K as block256::Format>::BYTES,
+        DType::Q4_K => <Q4K as block256::Format>::BYTES,
+        DType::Q5_K => <Q5K as block256::Format>::BYTES,
+        DType::Q6_K => <Q6K as block256::Format>::BYTES,
+    }
+}
+
+/// Copies one block of `row` from its file layout into the group; false if a scale or weight is not
+/// finite.
+fn pack_block(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
+    match dtype {
+        DType::F32 => {
+            dst[4 * row..][..4].copy_from_slice(src);
+            f32::from_le_bytes([src[0], src[1], src[2], src[3]]).is_finite()
+        }
+        DType::F16 | DType::BF16 => {
+            dst[2 * row..][..2].copy_from_slice(src);
+            let bits = u16::from_le_bytes([src[0], src[1]]);
+            match dtype {
+                DType::F16 => f16_to_f32(bits).is_finite(),
+                _ => bf16_to_f32(bits).is_finite(),
+            }
+        }
+        DType::Q4_0
+        | DType::Q4_1
+        | DType::Q5_0
+        | DType::Q5_1
+        | DType::Q8_0
+        | DType::IQ4_NL
+        | DType::MXFP4 => block32::pack(dtype, src, dst, row),
+        DType::Q2_K | DType::Q3_K | DType::Q4_K | DType::Q5_K | DType::Q6_K => {
+            block256::pack(dtype, src, dst, row)
+        }
+    }
+}
+
+/// Copies an f16 scale to its lane; false if it is not finite.
+pub(crate) fn pack_f16(src: &[u8], dst: &mut [u8], row: usize) -> bool {
+    dst[2 * row..][..2].copy_from_slice(&src[..2]);
+    f16_to_f32(u16::from_le_bytes([src[0], src[1]])).is_finite()
+}
+
+/// The f16 scale of a lane.
+pub(crate) fn lane_f16(block: &[u8], row: usize) -> f32 {
+    f16_to_f32(u16::from_le_bytes([block[2 * row], block[2 * row + 1]]))
+}
+
+/// Spreads the 4-byte words of `src` over consecutive vectors of `dst`, into lane `row`.
+pub(crate) fn pack_words(src: &[u8], dst: &mut [u8], row: usize) {
+    for (word, vector) in src.chunks_exact(4).zip(dst.chunks_exact_mut(4 * GROUP)) {
+        vector[4 * row..][..4].copy_from_slice(word);
+    }
+}
+
+/// Byte `index` of a row whose words were spread by [`pack_words`].
+pub(crate) fn lane_byte(vectors: &[u8], row: usize, index: usize) -> u8 {
+    vectors[index / 4 * 4 * GROUP + 4 * row + index % 4]
+}

@@ -1,0 +1,63 @@
+//! Matrix products.
+
+use crate::weights::{Random, random_matrix};
+use proptest::prelude::*;
+use terang_kernels::matmul::{Activations, Target, matmul};
+
+use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
+
+fn product(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    matrix: &PackedMatrix,
+    x: &[f32],
+    tokens: usize,
+) -> Vec<f32> {
+    let mut activations = Activations::default();
+    activations.set(cpu, pool, x, tokens, matrix.cols(), [matrix.dtype()]);
+    let mut out = vec![f32::NAN; tokens * matrix.rows()];
+    matmul(cpu, pool, &[Target { matrix, column: 0 }], &activations, &mut out, matrix.rows());
+    out
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn every_level_and_thread_count_equals_scalar(
+        dtype in prop::sample::select(DType::ALL.to_vec()),
+        rows in 1usize..70,
+        blocks in 1usize..5,
+        tokens in 1usize..14,
+        threads in prop::sample::select(vec![1usize, 2, 3, 7]),
+        seed: u64,
+    ) {
+        let mut random = Random(seed);
+        let cols = if dtype.block_len() == 1 { 1 + blocks * 7 } else { blocks * dtype.block_len() };
+        let data = random_matrix(&mut random, dtype, rows, cols);
+        let x: Vec<f32> = (0..tokens * cols).map(|_| random.float() * 3.0).collect();
+        let pool = ThreadPool::new(threads);
+        let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+        let expected = product(Cpu::SCALAR, &ThreadPool::new(1), &matrix, &x, tokens);
+        for cpu in Cpu::available() {
+            let found = product(cpu, &pool, &matrix, &x, tokens);
+            prop_assert_eq!(bits(&found), bits(&expected), "{} {}", cpu.name(), dtype);
+        }
+        // A token alone gives what it gives among others.
+        let last = product(Cpu::best(), &pool, &matrix, &x[(tokens - 1) * cols..], 1);
+        prop_assert_eq!(bits(&last), bits(&expected[(tokens - 1) * rows..]));
+    }
+}
+
+#[test]
+fn scales_that_are_not_finite_are_refused() {
+    let pool = ThreadPool::new(1);
+    let mut data = vec![0u8; 34];
+    data[1] = 0x7c;
+    let result = PackedMatrix::pack(&pool, DType::Q8_0, 1, 32, &data);
+    assert_eq!(result.unwrap_err(), terang_kernels::packed::PackError::NotFinite);
+}
