@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "kernels are one of the places where it is allowed")]
 #![allow(clippy::inline_always, reason = "generic kernels must inline into functions that enable the features")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
 pub mod attention;
 pub mod buffer;

@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod decoder;
 pub mod error;
 pub mod template;
 pub mod tokenizer;

@@ -4,6 +4,7 @@ use crate::weights::{Random, random_matrix};
 use proptest::prelude::*;
 use terang_kernels::matmul::{Activations, Target, matmul};
 
+use terang_kernels::quant::dequantize_row;
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
 fn product(
@@ -50,6 +51,33 @@ proptest! {
         // A token alone gives what it gives among others.
         let last = product(Cpu::best(), &pool, &matrix, &x[(tokens - 1) * cols..], 1);
         prop_assert_eq!(bits(&last), bits(&expected[(tokens - 1) * rows..]));
+    }
+}
+
+/// The product is that of the dequantized weights, up to the activations' rounding to int8.
+#[test]
+fn products_agree_with_dequantized_weights() {
+    let pool = ThreadPool::new(2);
+    for dtype in DType::ALL {
+        let mut random = Random(7);
+        let (rows, cols) = (33, 512);
+        let data = random_matrix(&mut random, dtype, rows, cols);
+        let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+        // Activations that int8 blocks hold exactly: multiples of a step up to 127 of them.
+        let x: Vec<f32> = (0..cols)
+            .map(|i| if i % 32 == 5 { 127.0 } else { (random.float() * 127.0).round() } / 64.0)
+            .collect();
+        let found = product(Cpu::best(), &pool, &matrix, &x, 1);
+        let row_bytes = dtype.row_bytes(cols).unwrap();
+        for row in 0..rows {
+            let mut w = vec![0.0; cols];
+            dequantize_row(dtype, &data[row * row_bytes..][..row_bytes], &mut w);
+            let exact: f64 = w.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+            let size: f64 =
+                w.iter().zip(&x).map(|(w, x)| (f64::from(*w) * f64::from(*x)).abs()).sum();
+            let error = (f64::from(found[row]) - exact).abs();
+            assert!(error <= size * 2e-6, "{dtype} row {row}: {} is not {exact}", found[row]);
+        }
     }
 }
 
