@@ -1,6 +1,10 @@
 //! The seam between scheduling and arithmetic: token ids in, logits out, and a cache of positions
 //! that can be cut. The decoder is one implementation; tests of the scheduler bring their own.
 
+mod decoder;
+
+pub use decoder::DecoderRunner;
+
 use crate::Result;
 
 /// Which rows of logits a call wants.
