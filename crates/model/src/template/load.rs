@@ -45,7 +45,9 @@ impl ChatTemplate {
                 .and_then(|entry| entry["template"].as_str()),
             other => other.as_str(),
         };
-        source.map(|source| Self::new(source, tokenizer)).transpose()
+        source
+            .map(|source| Self::new(source, tokenizer))
+            .transpose()
     }
 }
 
