@@ -1,10 +1,14 @@
 //! Model files, tokenizer, chat template and the decoder. Token ids in, logits out; text only in
 //! [`tokenizer`] and [`template`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
+
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;
 pub mod error;
+pub mod gguf;
+pub mod mapped;
 pub mod template;
 pub mod tokenizer;
 

@@ -21,6 +21,7 @@ mod vocab;
 
 pub use detokenize::Detokenizer;
 pub use gguf::GgufVocab;
+pub(crate) use json::{read_bounded, read_json};
 
 use crate::template::Rendered;
 use crate::{Error, Result};
