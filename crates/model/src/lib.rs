@@ -9,6 +9,7 @@ pub mod decoder;
 pub mod error;
 pub mod gguf;
 pub mod mapped;
+pub mod safetensors;
 pub mod template;
 pub mod tokenizer;
 

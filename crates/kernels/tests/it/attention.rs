@@ -25,14 +25,28 @@ impl Case {
         let mut floats = |n: usize| (0..n).map(|_| random.float() * 2.0).collect::<Vec<f32>>();
         let (keys, values) = (floats(len * width), floats(len * width));
         let queries = floats(len * attention.n_heads * layout.head_dim);
-        let mut pages: Vec<_> =
-            (0..len.div_ceil(PAGE)).map(|_| AlignedBytes::zeroed(layout.page_bytes())).collect();
+        let mut pages: Vec<_> = (0..len.div_ceil(PAGE))
+            .map(|_| AlignedBytes::zeroed(layout.page_bytes()))
+            .collect();
         for at in 0..len {
             let page = pages[at / PAGE].as_mut_slice();
             let row = at * width..(at + 1) * width;
-            layout.write(Cpu::best(), page, at % PAGE, &keys[row.clone()], &values[row]);
+            layout.write(
+                Cpu::best(),
+                page,
+                at % PAGE,
+                &keys[row.clone()],
+                &values[row],
+            );
         }
-        Self { attention, pages, keys, values, queries, len }
+        Self {
+            attention,
+            pages,
+            keys,
+            values,
+            queries,
+            len,
+        }
     }
 
     /// Attends for all queries, cut into jobs of `chunk`.
@@ -43,10 +57,23 @@ impl Case {
         for start in (0..self.len).step_by(chunk) {
             let tokens = chunk.min(self.len - start);
             let pages = self.pages.iter().map(AlignedBytes::as_slice).collect();
-            let job = Job { pages, first_row: 0, start, tokens };
+            let job = Job {
+                pages,
+                first_row: 0,
+                start,
+                tokens,
+            };
             let part = start * width..(start + tokens) * width;
             let q = &self.queries[part.clone()];
-            attend(cpu, &pool, &self.attention, &[job], q, width, &mut out[part]);
+            attend(
+                cpu,
+                &pool,
+                &self.attention,
+                &[job],
+                q,
+                width,
+                &mut out[part],
+            );
         }
         out.into_iter().map(f32::to_bits).collect()
     }
@@ -56,11 +83,16 @@ impl Case {
         let (dim, kv_heads) = (a.layout.head_dim, a.layout.n_kv_heads);
         let kv_head = head / (a.n_heads / kv_heads);
         let q = &self.queries[(position * a.n_heads + head) * dim..][..dim];
-        let from = a.window.map_or(0, |window| (position + 1).saturating_sub(window));
-        let row = |x: &[f32], at: usize, d: usize| f64::from(x[(at * kv_heads + kv_head) * dim + d]);
+        let from = a
+            .window
+            .map_or(0, |window| (position + 1).saturating_sub(window));
+        let row =
+            |x: &[f32], at: usize, d: usize| f64::from(x[(at * kv_heads + kv_head) * dim + d]);
         let weights: Vec<f64> = (from..=position)
             .map(|at| {
-                let dot: f64 = (0..dim).map(|d| f64::from(q[d]) * row(&self.keys, at, d)).sum();
+                let dot: f64 = (0..dim)
+                    .map(|d| f64::from(q[d]) * row(&self.keys, at, d))
+                    .sum();
                 let score = dot * f64::from(a.scale);
                 let capped = |cap: f64| cap * (score / cap).tanh();
                 a.softcap.map_or(score, |cap| capped(f64::from(cap))).exp()
@@ -68,22 +100,43 @@ impl Case {
             .collect();
         let sum: f64 = weights.iter().sum();
         let value = |d: usize| -> f64 {
-            weights.iter().zip(from..).map(|(w, at)| w * row(&self.values, at, d)).sum()
+            weights
+                .iter()
+                .zip(from..)
+                .map(|(w, at)| w * row(&self.values, at, d))
+                .sum()
         };
         (0..dim).map(|d| value(d) / sum).collect()
     }
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let shape = (1usize..4, 1usize..4, prop::sample::select(vec![8usize, 16, 24, 64, 80, 128]));
-    let options = (prop::option::of(1usize..100), prop::option::of(Just(5.0f32)), any::<bool>());
+    let shape = (
+        1usize..4,
+        1usize..4,
+        prop::sample::select(vec![8usize, 16, 24, 64, 80, 128]),
+    );
+    let options = (
+        prop::option::of(1usize..100),
+        prop::option::of(Just(5.0f32)),
+        any::<bool>(),
+    );
     (shape, options, 1usize..200, any::<u64>()).prop_map(
         |((n_kv_heads, group, head_dim), (window, softcap, half), len, seed)| {
             let dtype = if half { KvType::F16 } else { KvType::F32 };
-            let layout = KvLayout { n_kv_heads, head_dim, dtype };
+            let layout = KvLayout {
+                n_kv_heads,
+                head_dim,
+                dtype,
+            };
             let scale = 1.0 / (head_dim as f32).sqrt();
-            let attention =
-                Attention { n_heads: n_kv_heads * group, layout, scale, softcap, window };
+            let attention = Attention {
+                n_heads: n_kv_heads * group,
+                layout,
+                scale,
+                softcap,
+                window,
+            };
             Case::new(attention, len, seed)
         },
     )
@@ -108,16 +161,33 @@ proptest! {
 #[test]
 fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
     for window in [None, Some(700)] {
-        let layout = KvLayout { n_kv_heads: 1, head_dim: 32, dtype: KvType::F32 };
-        let attention = Attention { n_heads: 2, layout, scale: 0.3, softcap: None, window };
+        let layout = KvLayout {
+            n_kv_heads: 1,
+            head_dim: 32,
+            dtype: KvType::F32,
+        };
+        let attention = Attention {
+            n_heads: 2,
+            layout,
+            scale: 0.3,
+            softcap: None,
+            window,
+        };
         let case = Case::new(attention, 1500, 3);
         let found = case.attend(Cpu::best(), 2, 512);
-        assert_eq!(found, case.attend(Cpu::best(), 3, 1), "spans by threads or one by one");
+        assert_eq!(
+            found,
+            case.attend(Cpu::best(), 3, 1),
+            "spans by threads or one by one"
+        );
         for position in [0, 1, 63, 64, 511, 512, 1023, 1499] {
             for head in 0..2 {
                 for (d, exact) in case.exact(position, head).into_iter().enumerate() {
                     let found = f32::from_bits(found[(position * 2 + head) * 32 + d]);
-                    assert!((f64::from(found) - exact).abs() < 3e-6, "{found} is not {exact}");
+                    assert!(
+                        (f64::from(found) - exact).abs() < 3e-6,
+                        "{found} is not {exact}"
+                    );
                 }
             }
         }

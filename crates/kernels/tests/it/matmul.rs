@@ -17,7 +17,14 @@ fn product(
     let mut activations = Activations::default();
     activations.set(cpu, pool, x, tokens, matrix.cols(), [matrix.dtype()]);
     let mut out = vec![f32::NAN; tokens * matrix.rows()];
-    matmul(cpu, pool, &[Target { matrix, column: 0 }], &activations, &mut out, matrix.rows());
+    matmul(
+        cpu,
+        pool,
+        &[Target { matrix, column: 0 }],
+        &activations,
+        &mut out,
+        matrix.rows(),
+    );
     out
 }
 
@@ -72,11 +79,22 @@ fn products_agree_with_dequantized_weights() {
         for row in 0..rows {
             let mut w = vec![0.0; cols];
             dequantize_row(dtype, &data[row * row_bytes..][..row_bytes], &mut w);
-            let exact: f64 = w.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
-            let size: f64 =
-                w.iter().zip(&x).map(|(w, x)| (f64::from(*w) * f64::from(*x)).abs()).sum();
+            let exact: f64 = w
+                .iter()
+                .zip(&x)
+                .map(|(w, x)| f64::from(*w) * f64::from(*x))
+                .sum();
+            let size: f64 = w
+                .iter()
+                .zip(&x)
+                .map(|(w, x)| (f64::from(*w) * f64::from(*x)).abs())
+                .sum();
             let error = (f64::from(found[row]) - exact).abs();
-            assert!(error <= size * 2e-6, "{dtype} row {row}: {} is not {exact}", found[row]);
+            assert!(
+                error <= size * 2e-6,
+                "{dtype} row {row}: {} is not {exact}",
+                found[row]
+            );
         }
     }
 }
@@ -87,5 +105,8 @@ fn scales_that_are_not_finite_are_refused() {
     let mut data = vec![0u8; 34];
     data[1] = 0x7c;
     let result = PackedMatrix::pack(&pool, DType::Q8_0, 1, 32, &data);
-    assert_eq!(result.unwrap_err(), terang_kernels::packed::PackError::NotFinite);
+    assert_eq!(
+        result.unwrap_err(),
+        terang_kernels::packed::PackError::NotFinite
+    );
 }

@@ -195,7 +195,15 @@ impl Builder<'_, '_, '_> {
         } else {
             Vec::new()
         };
-        self.finish(vocab, added, bpe, normalize, split, TextForm::Bytes, pre.add_bos)
+        self.finish(
+            vocab,
+            added,
+            bpe,
+            normalize,
+            split,
+            TextForm::Bytes,
+            pre.add_bos,
+        )
     }
 
     fn sentence_piece(&self) -> Result<Tokenizer> {
@@ -249,7 +257,10 @@ impl Builder<'_, '_, '_> {
         Ok(ranks)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one value, each used once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one value, each used once"
+    )]
     fn finish(
         &self,
         vocab: Vocab,

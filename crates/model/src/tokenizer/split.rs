@@ -104,7 +104,14 @@ pub(super) fn regex(path: &std::path::Path, field: &str, source: &str) -> Result
         .delegate_size_limit(REGEX_MEMORY_MAX)
         .delegate_dfa_size_limit(REGEX_MEMORY_MAX)
         .build()
-        .map_err(|e| Error::invalid(path, field, format!("{source}: {e}"), "a regular expression"))?;
+        .map_err(|e| {
+            Error::invalid(
+                path,
+                field,
+                format!("{source}: {e}"),
+                "a regular expression",
+            )
+        })?;
     Ok(Pattern::Regex(Box::new(regex)))
 }
 
@@ -271,7 +278,11 @@ pub(super) fn split(
                     if wanted && !piece.starts_with([' ', *replacement]) {
                         out.push(*replacement);
                     }
-                    out.extend(piece.chars().map(|c| if c == ' ' { *replacement } else { c }));
+                    out.extend(
+                        piece
+                            .chars()
+                            .map(|c| if c == ' ' { *replacement } else { c }),
+                    );
                     if !split {
                         return Vec::new();
                     }
