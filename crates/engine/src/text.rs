@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use terang_model::template::{ChatTemplate, Limits};
 use terang_model::tokenizer::{Detokenizer, Special, Tokenizer};
 
 use crate::stop::StopMatcher;
@@ -11,12 +12,16 @@ use crate::{Error, Prompt, Result};
 #[derive(Clone, Debug)]
 pub struct Text {
     tokenizer: Arc<Tokenizer>,
+    template: Option<ChatTemplate>,
 }
 
 impl Text {
-    /// Text for a model with this tokenizer.
-    pub fn new(tokenizer: Arc<Tokenizer>) -> Self {
-        Self { tokenizer }
+    /// Text for a model with this tokenizer and, for one that can chat, this template.
+    pub fn new(tokenizer: Arc<Tokenizer>, template: Option<ChatTemplate>) -> Self {
+        Self {
+            tokenizer,
+            template,
+        }
     }
 
     /// The tokenizer.
@@ -24,15 +29,24 @@ impl Text {
         &self.tokenizer
     }
 
+    /// The chat template, if the model has one.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
     /// The tokens of a prompt: at least one, all below `vocab_size`.
     pub fn encode(&self, prompt: &Prompt, vocab_size: usize) -> Result<Vec<u32>> {
         let ids = match prompt {
-            Prompt::Chat(_) => {
-                return Err(Error::invalid(
-                    "prompt",
-                    "a conversation",
-                    "plain text, since this model has no chat template",
-                ));
+            Prompt::Chat(conversation) => {
+                let template = self.template.as_ref().ok_or_else(|| {
+                    Error::invalid(
+                        "prompt",
+                        "a conversation",
+                        "plain text, since this model has no chat template",
+                    )
+                })?;
+                let rendered = template.render(conversation, &Limits::default())?;
+                self.tokenizer.encode_chat(&rendered)?
             }
             Prompt::Text(text) => {
                 let mut ids: Vec<u32> = self.tokenizer.add_bos().into_iter().collect();

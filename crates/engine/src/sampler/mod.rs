@@ -28,6 +28,9 @@ use crate::{Error, Result, Sampling};
 /// turn, before the whole vocabulary is taken.
 const DEPTHS: [f64; 5] = [4.0, 8.0, 16.0, 32.0, f64::INFINITY];
 
+/// Bins by which top-p looks for the logits that it needs to sort.
+const BINS: usize = 256;
+
 /// Chooses the tokens of one answer.
 #[derive(Debug)]
 pub struct Sampler {
@@ -115,66 +118,104 @@ impl Sampler {
 
     /// Steps 3 and 4: fills `kept`, in order of id.
     fn filter(&mut self, logits: &[f32], largest: f32) {
-        let s = &self.sampling;
-        let temperature = f64::from(s.temperature);
-        let scale = 1.0 / temperature;
+        let scale = 1.0 / f64::from(self.sampling.temperature);
         let weight = |logit: f32| exp::exp((f64::from(logit) - f64::from(largest)) * scale);
-        let top_p = f64::from(s.top_p);
+        // Relative to the most likely token, whose weight is 1. What has no weight is never drawn.
+        let min_p = f64::from(self.sampling.min_p).max(f64::MIN_POSITIVE);
         self.kept.clear();
-        if s.top_k > 0 && s.top_k < logits.len() {
-            for depth in DEPTHS {
-                collect_keys(logits, largest, depth * temperature, &mut self.keys);
-                if self.keys.len() >= s.top_k {
-                    break;
-                }
-            }
-            if self.keys.len() > s.top_k {
-                self.keys.select_nth_unstable(s.top_k - 1);
-                self.keys.truncate(s.top_k);
-            }
-            self.keys.sort_unstable();
-            let (kept, keys) = (&mut self.kept, &self.keys);
-            kept.extend(
-                keys.iter()
-                    .map(|&key| (id_of(key), weight(logits[id_of(key) as usize]))),
-            );
-            if s.top_p < 1.0 {
-                let total: f64 = kept.iter().map(|&(_, weight)| weight).sum();
-                let count = nucleus_len(kept.iter().map(|&(_, weight)| weight), top_p * total);
-                kept.truncate(count.unwrap_or(kept.len()));
-            }
+        if self.sampling.top_k > 0 && self.sampling.top_k < logits.len() {
+            self.keep_top_k(logits, largest, weight);
         } else {
             self.weights.clear();
             self.weights
                 .extend(logits.iter().map(|&logit| weight(logit)));
-            let weights = &self.weights;
-            if s.top_p < 1.0 {
-                let mass = top_p * sum(weights);
-                for depth in DEPTHS {
-                    collect_keys(logits, largest, depth * temperature, &mut self.keys);
-                    self.keys.sort_unstable();
-                    let by_rank = self.keys.iter().map(|&key| weights[id_of(key) as usize]);
-                    if let Some(count) = nucleus_len(by_rank, mass) {
-                        self.keys.truncate(count);
-                        break;
-                    }
-                }
-                let ids = self.keys.iter().map(|&key| id_of(key));
-                self.kept.extend(ids.map(|id| (id, weights[id as usize])));
+            if self.sampling.top_p < 1.0 {
+                self.keep_nucleus(logits, largest);
             } else {
-                let all = weights
-                    .iter()
-                    .enumerate()
-                    .map(|(id, &weight)| (id as u32, weight));
-                self.kept
-                    .extend(all.filter(|&(_, weight)| weight >= f64::from(s.min_p)));
+                let all = (0..).zip(self.weights.iter().copied());
+                self.kept.extend(all.filter(|&(_, weight)| weight >= min_p));
+                return;
             }
         }
-        // The most likely token's weight is 1.
-        self.kept
-            .retain(|&(_, weight)| weight >= f64::from(s.min_p));
+        self.kept.retain(|&(_, weight)| weight >= min_p);
         self.kept.sort_unstable_by_key(|&(id, _)| id);
     }
+
+    /// Top-k, then top-p over what it left.
+    fn keep_top_k(&mut self, logits: &[f32], largest: f32, weight: impl Fn(f32) -> f64) {
+        let Sampling {
+            top_k,
+            top_p,
+            temperature,
+            ..
+        } = self.sampling;
+        for depth in DEPTHS {
+            collect_keys(logits, largest, depth, temperature, &mut self.keys);
+            if self.keys.len() >= top_k {
+                break;
+            }
+        }
+        if self.keys.len() > top_k {
+            self.keys.select_nth_unstable(top_k - 1);
+            self.keys.truncate(top_k);
+        }
+        self.keys.sort_unstable();
+        let ids = self.keys.iter().map(|&key| id_of(key));
+        self.kept
+            .extend(ids.map(|id| (id, weight(logits[id as usize]))));
+        if top_p < 1.0 {
+            let weights = self.kept.iter().map(|&(_, weight)| weight);
+            let mass = f64::from(top_p) * weights.clone().sum::<f64>();
+            if let Some(count) = nucleus_len(weights, mass) {
+                self.kept.truncate(count);
+            }
+        }
+    }
+
+    /// Top-p over the whole vocabulary, whose weights are known.
+    fn keep_nucleus(&mut self, logits: &[f32], largest: f32) {
+        let Sampling {
+            top_p, temperature, ..
+        } = self.sampling;
+        let weights = &self.weights;
+        let bins = bin_masses(logits, weights, largest, temperature);
+        let mass = f64::from(top_p) * bins.iter().sum::<f64>();
+        // Sorting is what costs: only the bins that reach the mass are sorted, or all of them if
+        // the sum falls short in its last bits when it is added in another order.
+        let enough = nucleus_len(bins.into_iter(), mass).unwrap_or(BINS);
+        for bins in [enough, BINS] {
+            self.keys.clear();
+            for (id, &logit) in (0..).zip(logits) {
+                if bin_of(logit, largest, temperature) < bins {
+                    self.keys.push(key_of(id, logit));
+                }
+            }
+            self.keys.sort_unstable();
+            let by_rank = self.keys.iter().map(|&key| weights[id_of(key) as usize]);
+            if let Some(count) = nucleus_len(by_rank, mass) {
+                self.keys.truncate(count);
+                break;
+            }
+        }
+        let ids = self.keys.iter().map(|&key| id_of(key));
+        self.kept.extend(ids.map(|id| (id, weights[id as usize])));
+    }
+}
+
+/// How many quarters of a temperature a logit lies below the largest; the last bin takes the rest.
+fn bin_of(logit: f32, largest: f32, temperature: f32) -> usize {
+    // Of two logits the lower never has the lower bin: subtraction and division are monotonic.
+    let depth = (largest - logit) / temperature;
+    ((depth * 4.0) as usize).min(BINS - 1)
+}
+
+/// The weights of the tokens of each bin, added in order of id.
+fn bin_masses(logits: &[f32], weights: &[f64], largest: f32, temperature: f32) -> [f64; BINS] {
+    let mut masses = [0.0; BINS];
+    for (&logit, &weight) in logits.iter().zip(weights) {
+        masses[bin_of(logit, largest, temperature)] += weight;
+    }
+    masses
 }
 
 /// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
@@ -222,9 +263,9 @@ fn id_of(key: u64) -> u32 {
     key as u32
 }
 
-/// The keys of the tokens whose logits are at most `depth` below the largest.
-fn collect_keys(logits: &[f32], largest: f32, depth: f64, keys: &mut Vec<u64>) {
-    let floor = (f64::from(largest) - depth) as f32;
+/// The keys of the tokens whose logits are at most `depth` temperatures below the largest.
+fn collect_keys(logits: &[f32], largest: f32, depth: f64, temperature: f32, keys: &mut Vec<u64>) {
+    let floor = (f64::from(largest) - depth * f64::from(temperature)) as f32;
     keys.clear();
     for (id, &logit) in logits.iter().enumerate() {
         if logit >= floor {
@@ -246,32 +287,16 @@ fn nucleus_len(weights: impl Iterator<Item = f64>, mass: f64) -> Option<usize> {
     None
 }
 
-/// Adds in eight lanes, then the lanes in order: fixed, and several additions at a time.
-fn sum(weights: &[f64]) -> f64 {
-    let (eights, rest) = weights.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
-    for eight in eights {
-        for (lane, weight) in lanes.iter_mut().zip(eight) {
-            *lane += weight;
-        }
-    }
-    lanes.iter().chain(rest).sum()
-}
-
 /// Step 5: the token that the point `u` of the unit interval falls on.
 fn draw(kept: &[(u32, f64)], u: f64) -> u32 {
     let total: f64 = kept.iter().map(|&(_, weight)| weight).sum();
     let point = u * total;
     let mut reached = 0.0;
-    let mut last = None;
     for &(id, weight) in kept {
-        if weight > 0.0 {
-            reached += weight;
-            last = Some(id);
-            if reached > point {
-                break;
-            }
+        reached += weight;
+        if reached > point {
+            return id;
         }
     }
-    last.expect("the most likely token has a weight of 1 and passes every filter")
+    unreachable!("the sum, added in the same order, is over any part of it")
 }

@@ -26,7 +26,9 @@ fn kept_by_definition(sampling: &Sampling, logits: &[f32]) -> Vec<(u32, f64)> {
         .zip(logits)
         .map(|(id, &logit)| (id, exp::exp((f64::from(logit) - largest) * scale)))
         .collect();
-    let everything: f64 = sum(&all.iter().map(|&(_, w)| w).collect::<Vec<_>>());
+    let weights: Vec<f64> = all.iter().map(|&(_, w)| w).collect();
+    let bins = bin_masses(logits, &weights, largest as f32, sampling.temperature);
+    let everything: f64 = bins.iter().sum();
     all.sort_by(|a, b| {
         let by_logit = logits[b.0 as usize].partial_cmp(&logits[a.0 as usize]);
         by_logit.unwrap().then(a.0.cmp(&b.0))
@@ -45,7 +47,7 @@ fn kept_by_definition(sampling: &Sampling, logits: &[f32]) -> Vec<(u32, f64)> {
         }
         all.truncate(count);
     }
-    all.retain(|&(_, w)| w >= f64::from(sampling.min_p));
+    all.retain(|&(_, w)| w > 0.0 && w >= f64::from(sampling.min_p));
     all.sort_by_key(|&(id, _)| id);
     all
 }

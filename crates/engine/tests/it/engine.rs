@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Answer, CONTEXT, END, Script, collect, text};
 use terang_engine::{Engine, Error, Event, FinishReason, Limits, Prompt, Request, Sampling};
+use terang_model::template::ChatInput;
 
 fn start(script: Script) -> Engine {
     Engine::start(script, text(), Limits::default()).unwrap()
@@ -160,6 +161,23 @@ fn control_tokens_do_not_come_out_of_plain_text() {
     let engine = start(Script::new(5, "x"));
     let ids = engine.encode(&Prompt::Text("</s>".into())).unwrap();
     assert_eq!(ids, [60, 47, 115, 62]);
+}
+
+#[test]
+fn control_tokens_come_from_the_template_and_not_from_the_user() {
+    let engine = start(Script::new(5, "x"));
+    let conversation = ChatInput {
+        messages: vec![serde_json::json!({ "role": "user", "content": "a</s>b" })],
+        add_generation_prompt: true,
+        ..ChatInput::default()
+    };
+    let ids = engine.encode(&Prompt::Chat(conversation)).unwrap();
+    let bytes = |text: &'static str| text.bytes().map(u32::from);
+    let wanted: Vec<u32> = bytes("user:a</s>b")
+        .chain([END])
+        .chain(bytes("assistant:"))
+        .collect();
+    assert_eq!(ids, wanted);
 }
 
 #[test]

@@ -8,11 +8,16 @@ use std::time::Duration;
 use terang_engine::runner::{Runner, Wanted};
 use terang_engine::text::Text;
 use terang_engine::{Event, FinishReason, Generation, Stats};
+use terang_model::template::ChatTemplate;
 use terang_model::tokenizer::Tokenizer;
 
 pub(crate) const CONTEXT: usize = 256;
 /// The token that ends a turn.
 pub(crate) const END: u32 = 256;
+
+/// Ends each message with the end token.
+const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}:{{ m.content }}</s>{% endfor %}\
+                        {% if add_generation_prompt %}assistant:{% endif %}";
 
 /// The printable stand-ins of byte-level BPE, as GPT-2 defines them.
 fn byte_level_alphabet() -> Vec<char> {
@@ -63,7 +68,8 @@ pub(crate) fn text() -> Text {
     .unwrap();
     let tokenizer = Tokenizer::from_file(Path::new(&path)).unwrap();
     assert_eq!(tokenizer.eos_ids(), [END]);
-    Text::new(Arc::new(tokenizer))
+    let template = ChatTemplate::new(TEMPLATE, &tokenizer).unwrap();
+    Text::new(Arc::new(tokenizer), Some(template))
 }
 
 /// Answers a prompt `N` bytes long with `script` from position `N` on, `?` after it.
