@@ -1,1 +1,58 @@
-fn main() {}
+//! The binary `terang`: arguments, terminal, downloads, and the wiring of engine and model.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. An error is one line on standard
+//! error.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod args;
+mod catalogue;
+mod commands;
+mod data_dir;
+mod interrupt;
+mod messages;
+mod output;
+mod problem;
+mod pull;
+mod resolve;
+mod store;
+mod terminal;
+
+use std::process::ExitCode;
+
+use args::{Cli, Parsed, Verb};
+use data_dir::DataDir;
+use messages::Msg;
+use problem::{Outcome, Problem};
+
+fn main() -> ExitCode {
+    let done = match args::parse(std::env::args_os()) {
+        Ok(Parsed::Print(text)) => output::write(&text),
+        Ok(Parsed::Run(cli)) => run(*cli),
+        Err(problem) => Err(problem),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            if !matches!(problem, Problem::OutputClosed) {
+                let line = format!("{}: {problem}", Msg::ErrorPrefix {});
+                eprintln!("{}", terminal::safe_line(&line));
+            }
+            ExitCode::from(problem.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Outcome<()> {
+    // Without the handler Ctrl-C still ends the process; downloads resume either way.
+    let _ = interrupt::install();
+    let data = || DataDir::resolve(cli.data_dir.clone());
+    match &cli.verb {
+        Verb::Chat(_) => Ok(()),
+        Verb::Pull(args) => commands::pull::run(&data()?, args),
+        Verb::List(args) => commands::list::run(&data()?, args),
+        Verb::Show(args) => commands::show::run(&data()?, args),
+        Verb::Rm(args) => commands::rm::run(&data()?, args),
+        Verb::Eval { .. } => Ok(()),
+    }
+}

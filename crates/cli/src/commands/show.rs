@@ -1,0 +1,164 @@
+//! `terang show NAME|PATH`: what the catalogue, the data folder and the file itself say.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use crate::args::Show;
+use crate::catalogue::{Catalogue, Entry, Source};
+use crate::data_dir::DataDir;
+use crate::messages::{Msg, human_bytes};
+use crate::output;
+use crate::problem::{Outcome, fail};
+use crate::pull::{Progress, sha256_of};
+use crate::resolve::{Meant, resolve};
+use crate::store;
+
+/// A fact: its JSON key, its label, its value for JSON and for people.
+struct Fact(&'static str, Msg, Value, String);
+
+/// Prints the details.
+pub(crate) fn run(data: &DataDir, args: &Show) -> Outcome<()> {
+    let catalogue = Catalogue::load()?;
+    let (heading, facts) = match resolve(&catalogue, &args.name)? {
+        Meant::Entry(entry) => (entry.name.clone(), of_entry(data, &entry, args)?),
+        Meant::Path(path) => (path.display().to_string(), of_path(&path)),
+    };
+    if args.json {
+        let mut object = Map::new();
+        object.insert("name".to_owned(), json!(heading));
+        for Fact(key, _, value, _) in facts {
+            object.insert(key.to_owned(), value);
+        }
+        return output::json(&object);
+    }
+    output::line(&heading)?;
+    let labels: Vec<String> = facts.iter().map(|f| f.1.to_string()).collect();
+    let width = labels.iter().map(|l| l.width()).max().unwrap_or(0);
+    for (label, Fact(.., text)) in labels.iter().zip(&facts) {
+        let pad = " ".repeat(width - label.width());
+        let indent = format!("\n{}", " ".repeat(width + 4));
+        output::line(&format!("  {label}{pad}  {}", text.replace('\n', &indent)))?;
+    }
+    Ok(())
+}
+
+fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
+    let text = |s: &str| (json!(s), s.to_owned());
+    let fact = |key, label, (value, text)| Fact(key, label, value, text);
+    let yes_no = |b: bool| {
+        let word = if b { Msg::Yes {} } else { Msg::No {} };
+        (json!(b), word.to_string())
+    };
+    let sources: Vec<String> = entry.sources.iter().map(Source::label).collect();
+    let mut facts = vec![
+        fact("title", Msg::ShowTitle {}, text(&entry.title)),
+        fact(
+            "aliases",
+            Msg::ShowAliases {},
+            (json!(entry.aliases), entry.aliases.join(", ")),
+        ),
+        fact("licence", Msg::ShowLicence {}, text(&entry.licence)),
+        fact(
+            "provenance",
+            Msg::ShowProvenance {},
+            text(&entry.provenance),
+        ),
+        fact(
+            "community_upload",
+            Msg::CommunityUpload {},
+            yes_no(entry.community_upload),
+        ),
+        fact(
+            "parameters",
+            Msg::ShowParameters {},
+            text(&entry.parameters),
+        ),
+        fact(
+            "quantization",
+            Msg::ShowQuantization {},
+            text(&entry.quantization),
+        ),
+        fact(
+            "context_length",
+            Msg::ShowContext {},
+            (
+                json!(entry.context_length),
+                entry.context_length.to_string(),
+            ),
+        ),
+        fact(
+            "languages",
+            Msg::ShowLanguages {},
+            (json!(entry.languages), entry.languages.join(", ")),
+        ),
+        fact(
+            "chat_template",
+            Msg::ShowChatTemplate {},
+            yes_no(entry.chat_template),
+        ),
+        fact(
+            "bytes",
+            Msg::ShowSize {},
+            (json!(entry.bytes), human_bytes(entry.bytes)),
+        ),
+        Fact(
+            "sha256",
+            Msg::ShowSha256 {},
+            json!(entry.sha256),
+            entry.sha256.clone(),
+        ),
+        fact(
+            "sources",
+            Msg::ShowSources {},
+            (json!(sources), sources.join("\n")),
+        ),
+    ];
+    let installed = store::installed(data, &entry.name)?;
+    facts.push(fact(
+        "installed",
+        Msg::StateInstalled {},
+        yes_no(installed.is_some()),
+    ));
+    let Some(installed) = installed else {
+        if args.verify {
+            return Err(fail(Msg::ModelNotInstalled {
+                name: entry.name.clone(),
+            }));
+        }
+        return Ok(facts);
+    };
+    let path = installed.path.display().to_string();
+    facts.push(fact("path", Msg::ShowFile {}, text(&path)));
+    facts.push(fact(
+        "pulled",
+        Msg::ShowPulled {},
+        (
+            json!({ "date": installed.receipt.date, "source": installed.receipt.source }),
+            format!("{}, {}", installed.receipt.date, installed.receipt.source),
+        ),
+    ));
+    if args.verify {
+        let found = sha256_of(&installed.path, &Progress::new(args.json))?;
+        if found != installed.receipt.sha256 {
+            return Err(fail(Msg::ChecksumDiffers {
+                path,
+                found,
+                expected: installed.receipt.sha256,
+            }));
+        }
+        facts.push(fact("verified", Msg::ShowVerified {}, yes_no(true)));
+    }
+    Ok(facts)
+}
+
+fn of_path(path: &Path) -> Vec<Fact> {
+    let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+    vec![Fact(
+        "bytes",
+        Msg::ShowSize {},
+        json!(bytes),
+        human_bytes(bytes),
+    )]
+}

