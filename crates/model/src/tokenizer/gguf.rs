@@ -2,8 +2,8 @@
 
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
-use super::json_format::MERGES_MAX;
 use super::json::{MergeBuilder, byte_tokens, conflict_text, lookup};
+use super::json_format::MERGES_MAX;
 use super::split::{self, Behavior, Normalize, Pattern, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
 use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
