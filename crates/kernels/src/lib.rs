@@ -6,14 +6,18 @@
 
 #![allow(unsafe_code, reason = "kernels are one of the places where it is allowed")]
 #![allow(clippy::inline_always, reason = "generic kernels must inline into functions that enable the features")]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
+pub mod attention;
 pub mod buffer;
 pub mod cpu;
 pub mod dtype;
+pub mod math;
 pub mod matmul;
 pub mod packed;
 pub mod pool;
 pub mod quant;
+pub mod rows;
 mod simd;
 
 pub use cpu::Cpu;

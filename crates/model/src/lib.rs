@@ -1,10 +1,17 @@
 //! Model files, tokenizer, chat template and the decoder. Token ids in, logits out; text only in
 //! [`tokenizer`] and [`template`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
+
 pub mod checkpoint;
 pub mod config;
+pub mod decoder;
 pub mod error;
+pub mod gguf;
+pub mod mapped;
+pub mod safetensors;
 pub mod template;
+pub mod tokenizer;
 
 pub use checkpoint::{TensorSource, TensorView};
 pub use config::Config;

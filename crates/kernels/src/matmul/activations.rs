@@ -3,11 +3,8 @@
 
 use crate::DType;
 use crate::cpu::{Cpu, multiversion};
+use crate::math::ROUND;
 use crate::pool::{SharedMut, ThreadPool};
-
-/// Adding and subtracting 1.5 * 2^23 rounds a small float to an integer, ties to even, with plain
-/// additions; the integer can be read off the sum's bits.
-const ROUND: f32 = 12_582_912.0;
 
 /// Rows of activations, in the forms that the weights of one product need.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use crate::weights::{Random, random_matrix};
 use proptest::prelude::*;
 use terang_kernels::matmul::{Activations, Target, matmul};
 
+use terang_kernels::quant::dequantize_row;
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
 fn product(
@@ -16,7 +17,14 @@ fn product(
     let mut activations = Activations::default();
     activations.set(cpu, pool, x, tokens, matrix.cols(), [matrix.dtype()]);
     let mut out = vec![f32::NAN; tokens * matrix.rows()];
-    matmul(cpu, pool, &[Target { matrix, column: 0 }], &activations, &mut out, matrix.rows());
+    matmul(
+        cpu,
+        pool,
+        &[Target { matrix, column: 0 }],
+        &activations,
+        &mut out,
+        matrix.rows(),
+    );
     out
 }
 
@@ -53,11 +61,52 @@ proptest! {
     }
 }
 
+/// The product is that of the dequantized weights, up to the activations' rounding to int8.
+#[test]
+fn products_agree_with_dequantized_weights() {
+    let pool = ThreadPool::new(2);
+    for dtype in DType::ALL {
+        let mut random = Random(7);
+        let (rows, cols) = (33, 512);
+        let data = random_matrix(&mut random, dtype, rows, cols);
+        let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+        // Activations that int8 blocks hold exactly: multiples of a step up to 127 of them.
+        let x: Vec<f32> = (0..cols)
+            .map(|i| if i % 32 == 5 { 127.0 } else { (random.float() * 127.0).round() } / 64.0)
+            .collect();
+        let found = product(Cpu::best(), &pool, &matrix, &x, 1);
+        let row_bytes = dtype.row_bytes(cols).unwrap();
+        for row in 0..rows {
+            let mut w = vec![0.0; cols];
+            dequantize_row(dtype, &data[row * row_bytes..][..row_bytes], &mut w);
+            let exact: f64 = w
+                .iter()
+                .zip(&x)
+                .map(|(w, x)| f64::from(*w) * f64::from(*x))
+                .sum();
+            let size: f64 = w
+                .iter()
+                .zip(&x)
+                .map(|(w, x)| (f64::from(*w) * f64::from(*x)).abs())
+                .sum();
+            let error = (f64::from(found[row]) - exact).abs();
+            assert!(
+                error <= size * 2e-6,
+                "{dtype} row {row}: {} is not {exact}",
+                found[row]
+            );
+        }
+    }
+}
+
 #[test]
 fn scales_that_are_not_finite_are_refused() {
     let pool = ThreadPool::new(1);
     let mut data = vec![0u8; 34];
     data[1] = 0x7c;
     let result = PackedMatrix::pack(&pool, DType::Q8_0, 1, 32, &data);
-    assert_eq!(result.unwrap_err(), terang_kernels::packed::PackError::NotFinite);
+    assert_eq!(
+        result.unwrap_err(),
+        terang_kernels::packed::PackError::NotFinite
+    );
 }

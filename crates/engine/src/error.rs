@@ -1,0 +1,62 @@
+//! The one error type of this crate.
+
+/// Why a request was refused or could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of the request holds what is not allowed there.
+    #[error("{field}: found {found}, allowed {allowed}")]
+    Invalid {
+        /// The field's name.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        allowed: String,
+    },
+    /// The prompt does not fit; it is never cut silently.
+    #[error(
+        "prompt: {prompt_tokens} tokens, but the context holds {context_len} and the answer needs at \
+         least one; shorten the prompt or raise the context length"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        prompt_tokens: usize,
+        /// Positions of the context.
+        context_len: usize,
+    },
+    /// Too many requests wait already.
+    #[error("queue: {limit} requests wait already; try again later")]
+    QueueFull {
+        /// The queue's capacity.
+        limit: usize,
+    },
+    /// The engine's thread has ended.
+    #[error("engine: it has stopped and takes no more requests")]
+    Stopped,
+    /// The model's logits cannot be sampled from.
+    #[error("logits: {reason}; the model file may be damaged")]
+    Logits {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The engine's thread could not be started.
+    #[error("engine thread: {0}")]
+    Thread(std::io::Error),
+    /// The model's files, tokenizer, template or decoder failed.
+    #[error(transparent)]
+    Model(#[from] terang_model::Error),
+}
+
+impl Error {
+    pub(crate) fn invalid(
+        field: &'static str,
+        found: impl std::fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Invalid {
+            field,
+            found: found.to_string(),
+            allowed: allowed.into(),
+        }
+    }
+}

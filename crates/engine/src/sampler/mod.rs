@@ -1,0 +1,302 @@
+//! From logits to a token id, the same on every machine, thread count and batch.
+//!
+//! The order of steps is fixed:
+//!
+//! 1. repetition penalty (over prompt and answer), then frequency and presence penalties (over the
+//!    answer);
+//! 2. logit bias, after the penalties so that a bias of ±100 forces or bans a token whatever stands
+//!    before;
+//! 3. temperature; 0 takes the largest logit here, the lowest id among equals, and ends;
+//! 4. top-k, then top-p over what top-k left, then min-p relative to the most likely token;
+//! 5. the draw: what is left lies on the unit interval *in order of id*, each token as wide as its
+//!    probability, and [Philox](philox) keyed by seed and position picks the point.
+//!
+//! Weights are computed and added in f64 with the sampler's own exponential. Nothing is sorted but
+//! the few candidates that the filters can keep, and how many of those are looked at never shows in
+//! the result: ties are ordered by id.
+
+pub(crate) mod exp;
+mod philox;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result, Sampling};
+
+/// How far below the largest logit (in units of the temperature) candidates are looked for, in
+/// turn, before the whole vocabulary is taken.
+const DEPTHS: [f64; 5] = [4.0, 8.0, 16.0, 32.0, f64::INFINITY];
+
+/// Bins by which top-p looks for the logits that it needs to sort.
+const BINS: usize = 256;
+
+/// Chooses the tokens of one answer.
+#[derive(Debug)]
+pub struct Sampler {
+    sampling: Sampling,
+    seed: u64,
+    vocab_size: usize,
+    /// Times that a token stands in the answer; 0 for those that stand in the prompt only. Filled
+    /// only when a penalty needs it.
+    history: BTreeMap<u32, u32>,
+    /// Scratch, one weight a token of the vocabulary.
+    weights: Vec<f64>,
+    /// Scratch, candidates as sortable keys.
+    keys: Vec<u64>,
+    /// Scratch, what the filters kept, with weights.
+    kept: Vec<(u32, f64)>,
+}
+
+impl Sampler {
+    /// A sampler for one answer to `prompt`.
+    pub fn new(sampling: Sampling, seed: u64, vocab_size: usize, prompt: &[u32]) -> Result<Self> {
+        sampling.validate(vocab_size)?;
+        let mut history = BTreeMap::new();
+        if sampling.repetition_penalty != 1.0 {
+            history.extend(prompt.iter().map(|&id| (id, 0)));
+        }
+        Ok(Self {
+            sampling,
+            seed,
+            vocab_size,
+            history,
+            weights: Vec::new(),
+            keys: Vec::new(),
+            kept: Vec::new(),
+        })
+    }
+
+    /// Chooses the token that will stand at `position` of the sequence (the prompt's first token
+    /// stands at 0), and remembers it for the penalties. `logits` is used up.
+    pub fn sample(&mut self, logits: &mut [f32], position: usize) -> Result<u32> {
+        if logits.len() != self.vocab_size || logits.is_empty() {
+            return Err(Error::Logits {
+                reason: format!("{} of them for {} tokens", logits.len(), self.vocab_size),
+            });
+        }
+        self.penalise(logits);
+        let largest = largest(logits)?;
+        let id = if self.sampling.temperature == 0.0 {
+            first_equal(logits, largest)
+        } else {
+            self.filter(logits, largest);
+            draw(&self.kept, philox::uniform(self.seed, position as u64))
+        };
+        if self.has_penalties() {
+            *self.history.entry(id).or_default() += 1;
+        }
+        Ok(id)
+    }
+
+    fn has_penalties(&self) -> bool {
+        let s = &self.sampling;
+        s.repetition_penalty != 1.0 || s.presence_penalty != 0.0 || s.frequency_penalty != 0.0
+    }
+
+    /// Steps 1 and 2.
+    fn penalise(&self, logits: &mut [f32]) {
+        let s = &self.sampling;
+        for (&id, &count) in &self.history {
+            // A prompt given as token ids may hold some that the model has no logit for.
+            let Some(logit) = logits.get_mut(id as usize) else {
+                continue;
+            };
+            if *logit > 0.0 {
+                *logit /= s.repetition_penalty;
+            } else {
+                *logit *= s.repetition_penalty;
+            }
+            if count > 0 {
+                *logit -= s.frequency_penalty * count as f32 + s.presence_penalty;
+            }
+        }
+        for &(id, bias) in &s.logit_bias {
+            logits[id as usize] += bias;
+        }
+    }
+
+    /// Steps 3 and 4: fills `kept`, in order of id.
+    fn filter(&mut self, logits: &[f32], largest: f32) {
+        let scale = 1.0 / f64::from(self.sampling.temperature);
+        let weight = |logit: f32| exp::exp((f64::from(logit) - f64::from(largest)) * scale);
+        // Relative to the most likely token, whose weight is 1. What has no weight is never drawn.
+        let min_p = f64::from(self.sampling.min_p).max(f64::MIN_POSITIVE);
+        self.kept.clear();
+        if self.sampling.top_k > 0 && self.sampling.top_k < logits.len() {
+            self.keep_top_k(logits, largest, weight);
+        } else {
+            self.weights.clear();
+            self.weights
+                .extend(logits.iter().map(|&logit| weight(logit)));
+            if self.sampling.top_p < 1.0 {
+                self.keep_nucleus(logits, largest);
+            } else {
+                let all = (0..).zip(self.weights.iter().copied());
+                self.kept.extend(all.filter(|&(_, weight)| weight >= min_p));
+                return;
+            }
+        }
+        self.kept.retain(|&(_, weight)| weight >= min_p);
+        self.kept.sort_unstable_by_key(|&(id, _)| id);
+    }
+
+    /// Top-k, then top-p over what it left.
+    fn keep_top_k(&mut self, logits: &[f32], largest: f32, weight: impl Fn(f32) -> f64) {
+        let Sampling {
+            top_k,
+            top_p,
+            temperature,
+            ..
+        } = self.sampling;
+        for depth in DEPTHS {
+            collect_keys(logits, largest, depth, temperature, &mut self.keys);
+            if self.keys.len() >= top_k {
+                break;
+            }
+        }
+        if self.keys.len() > top_k {
+            self.keys.select_nth_unstable(top_k - 1);
+            self.keys.truncate(top_k);
+        }
+        self.keys.sort_unstable();
+        let ids = self.keys.iter().map(|&key| id_of(key));
+        self.kept
+            .extend(ids.map(|id| (id, weight(logits[id as usize]))));
+        if top_p < 1.0 {
+            let weights = self.kept.iter().map(|&(_, weight)| weight);
+            let mass = f64::from(top_p) * weights.clone().sum::<f64>();
+            if let Some(count) = nucleus_len(weights, mass) {
+                self.kept.truncate(count);
+            }
+        }
+    }
+
+    /// Top-p over the whole vocabulary, whose weights are known.
+    fn keep_nucleus(&mut self, logits: &[f32], largest: f32) {
+        let Sampling {
+            top_p, temperature, ..
+        } = self.sampling;
+        let weights = &self.weights;
+        let bins = bin_masses(logits, weights, largest, temperature);
+        let mass = f64::from(top_p) * bins.iter().sum::<f64>();
+        // Sorting is what costs: only the bins that reach the mass are sorted, or all of them if
+        // the sum falls short in its last bits when it is added in another order.
+        let enough = nucleus_len(bins.into_iter(), mass).unwrap_or(BINS);
+        for bins in [enough, BINS] {
+            self.keys.clear();
+            for (id, &logit) in (0..).zip(logits) {
+                if bin_of(logit, largest, temperature) < bins {
+                    self.keys.push(key_of(id, logit));
+                }
+            }
+            self.keys.sort_unstable();
+            let by_rank = self.keys.iter().map(|&key| weights[id_of(key) as usize]);
+            if let Some(count) = nucleus_len(by_rank, mass) {
+                self.keys.truncate(count);
+                break;
+            }
+        }
+        let ids = self.keys.iter().map(|&key| id_of(key));
+        self.kept.extend(ids.map(|id| (id, weights[id as usize])));
+    }
+}
+
+/// How many quarters of a temperature a logit lies below the largest; the last bin takes the rest.
+fn bin_of(logit: f32, largest: f32, temperature: f32) -> usize {
+    // Of two logits the lower never has the lower bin: subtraction and division are monotonic.
+    let depth = (largest - logit) / temperature;
+    ((depth * 4.0) as usize).min(BINS - 1)
+}
+
+/// The weights of the tokens of each bin, added in order of id.
+fn bin_masses(logits: &[f32], weights: &[f64], largest: f32, temperature: f32) -> [f64; BINS] {
+    let mut masses = [0.0; BINS];
+    for (&logit, &weight) in logits.iter().zip(weights) {
+        masses[bin_of(logit, largest, temperature)] += weight;
+    }
+    masses
+}
+
+/// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
+pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
+    let unsound = |logit: f32| logit.is_nan() || logit == f32::INFINITY;
+    // No early exit, so that the loop vectorises.
+    if logits
+        .iter()
+        .fold(false, |any, &logit| any | unsound(logit))
+    {
+        let id = logits.iter().position(|&logit| unsound(logit)).unwrap_or(0);
+        return Err(Error::Logits {
+            reason: format!("that of token {id} is {}", logits[id]),
+        });
+    }
+    let largest = logits
+        .iter()
+        .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    if largest == f32::NEG_INFINITY {
+        return Err(Error::Logits {
+            reason: "all of them are -inf".into(),
+        });
+    }
+    Ok(largest)
+}
+
+fn first_equal(logits: &[f32], largest: f32) -> u32 {
+    let index = logits.iter().position(|&logit| logit == largest);
+    index.expect("the largest logit is one of the logits") as u32
+}
+
+/// A key whose ascending order is that of descending logits, and of ascending ids among equals.
+fn key_of(id: u32, logit: f32) -> u64 {
+    // Adding zero makes -0 and 0 the same.
+    let bits = (logit + 0.0).to_bits();
+    let ascending = if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    };
+    u64::from(!ascending) << 32 | u64::from(id)
+}
+
+fn id_of(key: u64) -> u32 {
+    key as u32
+}
+
+/// The keys of the tokens whose logits are at most `depth` temperatures below the largest.
+fn collect_keys(logits: &[f32], largest: f32, depth: f64, temperature: f32, keys: &mut Vec<u64>) {
+    let floor = (f64::from(largest) - depth * f64::from(temperature)) as f32;
+    keys.clear();
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit >= floor {
+            keys.push(key_of(id as u32, logit));
+        }
+    }
+}
+
+/// How many of the weights, from the first, reach `mass` together; at least one. `None` if all of
+/// them do not.
+fn nucleus_len(weights: impl Iterator<Item = f64>, mass: f64) -> Option<usize> {
+    let mut reached = 0.0;
+    for (index, weight) in weights.enumerate() {
+        reached += weight;
+        if reached >= mass {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// Step 5: the token that the point `u` of the unit interval falls on.
+fn draw(kept: &[(u32, f64)], u: f64) -> u32 {
+    let total: f64 = kept.iter().map(|&(_, weight)| weight).sum();
+    let point = u * total;
+    let mut reached = 0.0;
+    for &(id, weight) in kept {
+        reached += weight;
+        if reached > point {
+            return id;
+        }
+    }
+    unreachable!("the sum, added in the same order, is over any part of it")
+}

@@ -1,0 +1,8 @@
+//! The engine from outside, on a small runner and tokenizer of the tests' own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod decoder;
+mod engine;
+mod support;
+mod tidy;

@@ -1,0 +1,85 @@
+//! Throughput of the kernels: `cargo bench -p terang-kernels`. Bytes are weights (or keys and values)
+//! read; items are multiply-adds.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
+use terang_kernels::buffer::AlignedBytes;
+use terang_kernels::matmul::{Activations, Target, matmul};
+use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
+
+fn main() {
+    divan::main();
+}
+
+const TYPES: [DType; 15] = DType::ALL;
+
+/// One pass over weights much larger than the caches: decode.
+#[divan::bench(args = TYPES, sample_count = 20)]
+fn decode(bencher: Bencher<'_, '_>, dtype: DType) {
+    product(bencher, dtype, 32_768, 2048, 1);
+}
+
+/// 128 tokens by a matrix that stays in the cache: prefill.
+#[divan::bench(args = TYPES, sample_count = 20)]
+fn prefill(bencher: Bencher<'_, '_>, dtype: DType) {
+    product(bencher, dtype, 1536, 768, 128);
+}
+
+fn product(bencher: Bencher<'_, '_>, dtype: DType, rows: usize, cols: usize, tokens: usize) {
+    let (cpu, pool) = (Cpu::from_env().unwrap(), ThreadPool::new(ThreadPool::default_threads()));
+    let mut seed = 1u32;
+    let data: Vec<u8> = (0..dtype.row_bytes(cols).unwrap() * rows)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Small bytes: no scale is NaN or infinite.
+            (seed >> 24) as u8 & 0x3b
+        })
+        .collect();
+    let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+    let x: Vec<f32> = (0..tokens * cols).map(|i| (i % 17) as f32 - 8.0).collect();
+    let mut activations = Activations::default();
+    let mut out = vec![0.0; tokens * rows];
+    bencher
+        .counter(BytesCount::new(matrix.bytes()))
+        .counter(ItemsCount::new(rows * cols * tokens))
+        .bench_local(|| {
+            activations.set(cpu, &pool, &x, tokens, cols, [dtype]);
+            let target = [Target { matrix: &matrix, column: 0 }];
+            matmul(cpu, &pool, &target, &activations, &mut out, rows);
+        });
+}
+
+/// One query token over a long sequence.
+#[divan::bench(args = [512, 2048, 8192])]
+fn attention_decode(bencher: Bencher<'_, '_>, len: usize) {
+    attention(bencher, len, 1);
+}
+
+/// A prompt's last 128 tokens.
+#[divan::bench(args = [128, 512, 2048])]
+fn attention_prefill(bencher: Bencher<'_, '_>, len: usize) {
+    attention(bencher, len, 128);
+}
+
+fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
+    let (cpu, pool) = (Cpu::from_env().unwrap(), ThreadPool::new(ThreadPool::default_threads()));
+    let layout = KvLayout { n_kv_heads: 3, head_dim: 64, dtype: KvType::F16 };
+    let attention = Attention { n_heads: 9, layout, scale: 0.125, softcap: None, window: None };
+    let pages: Vec<_> =
+        (0..len.div_ceil(PAGE)).map(|_| AlignedBytes::zeroed(layout.page_bytes())).collect();
+    let q = vec![0.5; tokens * 9 * 64];
+    let mut out = vec![0.0; tokens * 9 * 64];
+    bencher.counter(BytesCount::new(pages.len() * layout.page_bytes())).bench_local(|| {
+        let pages = pages.iter().map(AlignedBytes::as_slice).collect();
+        let job = Job { pages, first_row: 0, start: len - tokens, tokens };
+        attend(cpu, &pool, &attention, &[job], &q, 9 * 64, &mut out);
+    });
+}
+
+#[divan::bench]
+fn fork(bencher: Bencher<'_, '_>) {
+    let pool = ThreadPool::new(ThreadPool::default_threads());
+    bencher.bench_local(|| pool.run(&|_| ()));
+}

@@ -1,0 +1,348 @@
+//! Attention over a paged cache of keys and values.
+//!
+//! A query walks its keys in blocks of [`PAGE`] counted from position 0, with an online softmax over
+//! the blocks in ascending order; blocks are gathered in spans of [`SPAN`] positions, each with a
+//! softmax of its own, and the spans are merged in ascending order. Nothing depends on how the prompt
+//! was cut, which queries share a tile, or how many threads there are: that is why spans exist, since
+//! threads may take them in any order.
+//!
+//! Scores are one chain of fused multiply-adds over the head's elements; outputs one chain over the
+//! keys of a block.
+
+mod block;
+mod cache;
+
+pub use cache::{KvLayout, KvType, PAGE};
+
+use crate::cpu::{Cpu, multiversion};
+use crate::math;
+use crate::pool::{SharedMut, ThreadPool};
+use crate::rows::{soft_cap_plain, tree_sum};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Positions that share one softmax before merging.
+pub const SPAN: usize = 8 * PAGE;
+
+/// Query tokens in a tile: they share each loaded key and value.
+const TILE_TOKENS: usize = 16;
+
+/// What is the same for all queries of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// Query heads; a multiple of the key-value heads.
+    pub n_heads: usize,
+    /// The cache's layout.
+    pub layout: KvLayout,
+    /// Factor on query-key products.
+    pub scale: f32,
+    /// `cap * tanh(score / cap)`.
+    pub softcap: Option<f32>,
+    /// A query sees this many latest positions, its own included.
+    pub window: Option<usize>,
+}
+
+/// Consecutive query tokens of one sequence, whose keys and values are in the cache already.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// This layer's part of the sequence's pages, from position 0.
+    pub pages: Vec<&'a [u8]>,
+    /// Row of the first query.
+    pub first_row: usize,
+    /// Position of the first query.
+    pub start: usize,
+    /// Queries.
+    pub tokens: usize,
+}
+
+/// The query heads of a tile that share one key-value head.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    job: &'a Job<'a>,
+    kv_head: usize,
+    first_token: usize,
+    tokens: usize,
+}
+
+/// Softmax state of the rows of a tile.
+#[derive(Default)]
+struct State {
+    /// Largest score of each row.
+    max: Vec<f32>,
+    /// Sum of exponentials.
+    sum: Vec<f32>,
+    /// `[rows, value_stride]` weighted values.
+    acc: Vec<f32>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+    ranges: Vec<Range<usize>>,
+    span: State,
+    total: State,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Attends for all jobs: `q` rows are `q_stride` apart and begin with `[n_heads, head_dim]`; `out` is
+/// `[rows, n_heads * head_dim]`.
+pub fn attend(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    attention: &Attention,
+    jobs: &[Job<'_>],
+    q: &[f32],
+    q_stride: usize,
+    out: &mut [f32],
+) {
+    let layout = &attention.layout;
+    let mut tiles = Vec::new();
+    let mut spans_max = 0;
+    for job in jobs {
+        let end = job.start + job.tokens;
+        assert!(job.pages.len() * PAGE >= end, "pages do not reach the last query");
+        assert!(job.pages.iter().all(|page| page.len() == layout.page_bytes()));
+        spans_max = spans_max.max(end.div_ceil(SPAN));
+        for first_token in (0..job.tokens).step_by(TILE_TOKENS) {
+            let tokens = TILE_TOKENS.min(job.tokens - first_token);
+            let heads = 0..layout.n_kv_heads;
+            tiles.extend(heads.map(|kv_head| Tile { job, kv_head, first_token, tokens }));
+        }
+    }
+    let out = SharedMut::new(out);
+    if spans_max > 1 && tiles.len() < 4 * pool.threads() {
+        attend_by_spans(cpu, pool, attention, &tiles, spans_max, q, q_stride, &out);
+        return;
+    }
+    pool.for_chunks(tiles.len(), 1, |_, range| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for tile in &tiles[range] {
+                scratch.load(attention, tile, q, q_stride);
+                scratch.total.reset(tile.rows(attention), layout.value_stride());
+                for span in scratch.spans() {
+                    scratch.attend_span(cpu, attention, tile, span);
+                    let Scratch { span, total, .. } = &mut *scratch;
+                    total.merge(span, layout.value_stride());
+                }
+                scratch.total.write(attention, tile, &out);
+            }
+        });
+    });
+}
+
+/// As [`attend`], for few queries over many positions: threads share the spans of a tile.
+#[allow(clippy::too_many_arguments, reason = "the second half of `attend`")]
+fn attend_by_spans(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    attention: &Attention,
+    tiles: &[Tile<'_>],
+    spans_max: usize,
+    q: &[f32],
+    q_stride: usize,
+    out: &SharedMut<f32>,
+) {
+    let mut states: Vec<State> = Vec::new();
+    states.resize_with(tiles.len() * spans_max, State::default);
+    let shared = SharedMut::new(&mut states);
+    pool.for_chunks(tiles.len() * spans_max, 1, |_, range| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for index in range {
+                let tile = &tiles[index / spans_max];
+                scratch.load(attention, tile, q, q_stride);
+                let span = index % spans_max;
+                if scratch.spans().contains(&span) {
+                    scratch.attend_span(cpu, attention, tile, span);
+                    // SAFETY: each index is visited by one thread.
+                    let state = unsafe { shared.slice(index..index + 1) };
+                    std::mem::swap(&mut state[0], &mut scratch.span);
+                }
+            }
+        });
+    });
+    let stride = attention.layout.value_stride();
+    for (tile, spans) in tiles.iter().zip(states.chunks_exact(spans_max)) {
+        let mut total = State::default();
+        total.reset(tile.rows(attention), stride);
+        for span in spans.iter().filter(|span| !span.max.is_empty()) {
+            total.merge(span, stride);
+        }
+        total.write(attention, tile, out);
+    }
+}
+
+impl Tile<'_> {
+    fn rows(&self, attention: &Attention) -> usize {
+        self.tokens * (attention.n_heads / attention.layout.n_kv_heads)
+    }
+}
+
+impl Scratch {
+    /// Gathers the tile's queries, `[tokens * group, head_dim]`, and the keys each may see.
+    fn load(&mut self, attention: &Attention, tile: &Tile<'_>, q: &[f32], q_stride: usize) {
+        let dim = attention.layout.head_dim;
+        let group = attention.n_heads / attention.layout.n_kv_heads;
+        self.queries.clear();
+        self.ranges.clear();
+        for token in tile.first_token..tile.first_token + tile.tokens {
+            let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
+            self.queries.extend_from_slice(&q[at..at + group * dim]);
+            let end = tile.job.start + token + 1;
+            let start = attention.window.map_or(0, |window| end.saturating_sub(window));
+            self.ranges.extend(std::iter::repeat_n(start..end, group));
+        }
+    }
+
+    /// Spans that any row of the tile sees.
+    fn spans(&self) -> Range<usize> {
+        let first = self.ranges.first().map_or(0, |range| range.start / SPAN);
+        let end = self.ranges.last().map_or(0, |range| range.end.div_ceil(SPAN));
+        first..end
+    }
+
+    fn attend_span(&mut self, cpu: Cpu, attention: &Attention, tile: &Tile<'_>, span: usize) {
+        let layout = &attention.layout;
+        let rows = self.ranges.len();
+        self.span.reset(rows, layout.value_stride());
+        self.scores.resize(rows * PAGE, 0.0);
+        for block in span * SPAN / PAGE..((span + 1) * SPAN / PAGE).min(tile.job.pages.len()) {
+            // Ranges ascend from row to row: the block's rows are consecutive.
+            let from = block * PAGE;
+            let seen = |range: &Range<usize>| range.start < from + PAGE && range.end > from;
+            let Some(first) = self.ranges.iter().position(seen) else { continue };
+            let count = self.ranges[first..].iter().take_while(|range| seen(range)).count();
+            let (keys, values) = layout.head(tile.job.pages[block], tile.kv_head);
+            let dim = layout.head_dim;
+            let queries = &self.queries[first * dim..][..count * dim];
+            let scores = &mut self.scores[..count * PAGE];
+            block::scores(cpu, layout, queries, keys, scores);
+            let in_block: Vec<Range<usize>> = self.ranges[first..first + count]
+                .iter()
+                .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from)
+                .collect();
+            let stride = layout.value_stride();
+            let max = &mut self.span.max[first..first + count];
+            let sum = &mut self.span.sum[first..first + count];
+            let acc = &mut self.span.acc[first * stride..][..count * stride];
+            let (scale, softcap) = (attention.scale, attention.softcap);
+            softmax_block(cpu, scores, &in_block, scale, softcap, max, sum, acc);
+            block::add_values(cpu, layout, scores, &in_block, values, acc);
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
+fn softmax_block(
+    cpu: Cpu,
+    scores: &mut [f32],
+    ranges: &[Range<usize>],
+    scale: f32,
+    softcap: Option<f32>,
+    max: &mut [f32],
+    sum: &mut [f32],
+    acc: &mut [f32],
+) {
+    multiversion!(cpu, softmax_block_plain, (
+        scores: &mut [f32], ranges: &[Range<usize>], scale: f32, softcap: Option<f32>,
+        max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
+    ));
+}
+
+/// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
+/// is scaled to the new maximum. Keys outside a row's range get weight 0.
+#[inline(always)]
+fn softmax_block_plain(
+    scores: &mut [f32],
+    ranges: &[Range<usize>],
+    scale: f32,
+    softcap: Option<f32>,
+    max: &mut [f32],
+    sum: &mut [f32],
+    acc: &mut [f32],
+) {
+    let stride = acc.len() / ranges.len();
+    let state = max.iter_mut().zip(sum).zip(acc.chunks_exact_mut(stride));
+    let rows = scores.as_chunks_mut::<PAGE>().0.iter_mut().zip(ranges);
+    for ((scores, range), ((max, sum), acc)) in rows.zip(state) {
+        for score in scores.iter_mut() {
+            *score *= scale;
+        }
+        if let Some(cap) = softcap {
+            soft_cap_plain(scores, cap);
+        }
+        scores[..range.start].fill(f32::NEG_INFINITY);
+        scores[range.end..].fill(f32::NEG_INFINITY);
+        let mut lanes = [f32::NEG_INFINITY; 16];
+        for sixteen in scores.as_chunks::<16>().0 {
+            for i in 0..16 {
+                lanes[i] = if sixteen[i] > lanes[i] { sixteen[i] } else { lanes[i] };
+            }
+        }
+        let block_max = lanes.into_iter().fold(*max, |max, x| if x > max { x } else { max });
+        let correction = math::exp(*max - block_max);
+        // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
+        // output, where it is reported.
+        *max = block_max;
+        let mut lanes = [0.0; 16];
+        for sixteen in scores.as_chunks_mut::<16>().0 {
+            for i in 0..16 {
+                sixteen[i] = math::exp(sixteen[i] - block_max);
+                lanes[i] += sixteen[i];
+            }
+        }
+        *sum = sum.mul_add(correction, tree_sum(lanes));
+        if correction != 1.0 {
+            for x in acc {
+                *x *= correction;
+            }
+        }
+    }
+}
+
+impl State {
+    fn reset(&mut self, rows: usize, stride: usize) {
+        self.max.clear();
+        self.max.resize(rows, f32::NEG_INFINITY);
+        self.sum.clear();
+        self.sum.resize(rows, 0.0);
+        self.acc.clear();
+        self.acc.resize(rows * stride, 0.0);
+    }
+
+    /// Adds a later span. Rows that see none of it have no maximum there and stay as they are.
+    fn merge(&mut self, span: &Self, stride: usize) {
+        for row in 0..self.max.len() {
+            if span.sum[row] == 0.0 {
+                continue;
+            }
+            let max = if span.max[row] > self.max[row] { span.max[row] } else { self.max[row] };
+            let old = math::exp(self.max[row] - max);
+            let new = math::exp(span.max[row] - max);
+            self.max[row] = max;
+            self.sum[row] = self.sum[row].mul_add(old, span.sum[row] * new);
+            let acc = &mut self.acc[row * stride..][..stride];
+            for (x, y) in acc.iter_mut().zip(&span.acc[row * stride..][..stride]) {
+                *x = x.mul_add(old, y * new);
+            }
+        }
+    }
+
+    fn write(&self, attention: &Attention, tile: &Tile<'_>, out: &SharedMut<f32>) {
+        let (dim, stride) = (attention.layout.head_dim, attention.layout.value_stride());
+        let group = attention.n_heads / attention.layout.n_kv_heads;
+        for (row, sum) in self.sum.iter().enumerate() {
+            let token = tile.job.first_row + tile.first_token + row / group;
+            let head = tile.kv_head * group + row % group;
+            let at = (token * attention.n_heads + head) * dim;
+            // SAFETY: tiles of one call are of different tokens or heads.
+            let out = unsafe { out.slice(at..at + dim) };
+            for (out, x) in out.iter_mut().zip(&self.acc[row * stride..]) {
+                *out = x / sum;
+            }
+        }
+    }
+}

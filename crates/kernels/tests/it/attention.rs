@@ -1,0 +1,195 @@
+//! Attention: against a plain softmax in double precision, and bit for bit between levels, thread
+//! counts and ways to cut the queries.
+
+use crate::weights::Random;
+use proptest::prelude::*;
+use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
+use terang_kernels::buffer::AlignedBytes;
+use terang_kernels::{Cpu, ThreadPool};
+
+#[derive(Debug)]
+struct Case {
+    attention: Attention,
+    pages: Vec<AlignedBytes>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    queries: Vec<f32>,
+    len: usize,
+}
+
+impl Case {
+    fn new(attention: Attention, len: usize, seed: u64) -> Self {
+        let mut random = Random(seed);
+        let layout = attention.layout;
+        let width = layout.n_kv_heads * layout.head_dim;
+        let mut floats = |n: usize| (0..n).map(|_| random.float() * 2.0).collect::<Vec<f32>>();
+        let (keys, values) = (floats(len * width), floats(len * width));
+        let queries = floats(len * attention.n_heads * layout.head_dim);
+        let mut pages: Vec<_> = (0..len.div_ceil(PAGE))
+            .map(|_| AlignedBytes::zeroed(layout.page_bytes()))
+            .collect();
+        for at in 0..len {
+            let page = pages[at / PAGE].as_mut_slice();
+            let row = at * width..(at + 1) * width;
+            layout.write(
+                Cpu::best(),
+                page,
+                at % PAGE,
+                &keys[row.clone()],
+                &values[row],
+            );
+        }
+        Self {
+            attention,
+            pages,
+            keys,
+            values,
+            queries,
+            len,
+        }
+    }
+
+    /// Attends for all queries, cut into jobs of `chunk`.
+    fn attend(&self, cpu: Cpu, threads: usize, chunk: usize) -> Vec<u32> {
+        let width = self.attention.n_heads * self.attention.layout.head_dim;
+        let mut out = vec![f32::NAN; self.len * width];
+        let pool = ThreadPool::new(threads);
+        for start in (0..self.len).step_by(chunk) {
+            let tokens = chunk.min(self.len - start);
+            let pages = self.pages.iter().map(AlignedBytes::as_slice).collect();
+            let job = Job {
+                pages,
+                first_row: 0,
+                start,
+                tokens,
+            };
+            let part = start * width..(start + tokens) * width;
+            let q = &self.queries[part.clone()];
+            attend(
+                cpu,
+                &pool,
+                &self.attention,
+                &[job],
+                q,
+                width,
+                &mut out[part],
+            );
+        }
+        out.into_iter().map(f32::to_bits).collect()
+    }
+
+    fn exact(&self, position: usize, head: usize) -> Vec<f64> {
+        let a = &self.attention;
+        let (dim, kv_heads) = (a.layout.head_dim, a.layout.n_kv_heads);
+        let kv_head = head / (a.n_heads / kv_heads);
+        let q = &self.queries[(position * a.n_heads + head) * dim..][..dim];
+        let from = a
+            .window
+            .map_or(0, |window| (position + 1).saturating_sub(window));
+        let row =
+            |x: &[f32], at: usize, d: usize| f64::from(x[(at * kv_heads + kv_head) * dim + d]);
+        let weights: Vec<f64> = (from..=position)
+            .map(|at| {
+                let dot: f64 = (0..dim)
+                    .map(|d| f64::from(q[d]) * row(&self.keys, at, d))
+                    .sum();
+                let score = dot * f64::from(a.scale);
+                let capped = |cap: f64| cap * (score / cap).tanh();
+                a.softcap.map_or(score, |cap| capped(f64::from(cap))).exp()
+            })
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        let value = |d: usize| -> f64 {
+            weights
+                .iter()
+                .zip(from..)
+                .map(|(w, at)| w * row(&self.values, at, d))
+                .sum()
+        };
+        (0..dim).map(|d| value(d) / sum).collect()
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let shape = (
+        1usize..4,
+        1usize..4,
+        prop::sample::select(vec![8usize, 16, 24, 64, 80, 128]),
+    );
+    let options = (
+        prop::option::of(1usize..100),
+        prop::option::of(Just(5.0f32)),
+        any::<bool>(),
+    );
+    (shape, options, 1usize..200, any::<u64>()).prop_map(
+        |((n_kv_heads, group, head_dim), (window, softcap, half), len, seed)| {
+            let dtype = if half { KvType::F16 } else { KvType::F32 };
+            let layout = KvLayout {
+                n_kv_heads,
+                head_dim,
+                dtype,
+            };
+            let scale = 1.0 / (head_dim as f32).sqrt();
+            let attention = Attention {
+                n_heads: n_kv_heads * group,
+                layout,
+                scale,
+                softcap,
+                window,
+            };
+            Case::new(attention, len, seed)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn levels_threads_and_chunks_do_not_show(
+        case in cases(),
+        threads in 1usize..4,
+        chunk in 1usize..70,
+    ) {
+        let expected = case.attend(Cpu::SCALAR, 1, case.len);
+        for cpu in Cpu::available() {
+            prop_assert!(case.attend(cpu, threads, chunk) == expected, "{}", cpu.name());
+        }
+    }
+}
+
+#[test]
+fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
+    for window in [None, Some(700)] {
+        let layout = KvLayout {
+            n_kv_heads: 1,
+            head_dim: 32,
+            dtype: KvType::F32,
+        };
+        let attention = Attention {
+            n_heads: 2,
+            layout,
+            scale: 0.3,
+            softcap: None,
+            window,
+        };
+        let case = Case::new(attention, 1500, 3);
+        let found = case.attend(Cpu::best(), 2, 512);
+        assert_eq!(
+            found,
+            case.attend(Cpu::best(), 3, 1),
+            "spans by threads or one by one"
+        );
+        for position in [0, 1, 63, 64, 511, 512, 1023, 1499] {
+            for head in 0..2 {
+                for (d, exact) in case.exact(position, head).into_iter().enumerate() {
+                    let found = f32::from_bits(found[(position * 2 + head) * 32 + d]);
+                    assert!(
+                        (f64::from(found) - exact).abs() < 3e-6,
+                        "{found} is not {exact}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! One step of the decoder over a batch.
+//!
+//! Shapes: `n` tokens of all chunks together; `d` hidden size; `q` and `kv` widths of queries and of
+//! keys; `f` width of the feed-forward layer. Rows are tokens.
+
+use super::weights::{FeedForward, Layer, Linear, Mlp};
+use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE};
+use crate::config::{Activation, Experts, LayerConfig, RopePairing};
+use crate::{Error, Result};
+use terang_kernels::attention::{Attention, Job, attend};
+use terang_kernels::matmul::{Activations, Target, matmul};
+use terang_kernels::rows::{self, Gate};
+use terang_kernels::{Cpu, ThreadPool, quant};
+
+/// Tokens in one call: what bounds the scratch memory.
+pub const BATCH_TOKENS_MAX: usize = 8192;
+
+/// Buffers that are kept between calls.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// `[n, d]` the residual stream.
+    x: Vec<f32>,
+    /// `[n, d]` normed input of a layer's half, later its output.
+    normed: Vec<f32>,
+    /// `[n, q + 2 kv]`.
+    qkv: Vec<f32>,
+    /// `[n, q]`.
+    attended: Vec<f32>,
+    /// `[n, 2 f]`.
+    gate_up: Vec<f32>,
+    /// `[n, f]`.
+    hidden: Vec<f32>,
+    /// `[n, experts]`.
+    router: Vec<f32>,
+    /// `[m, d]` rows that go to one expert, and what comes back.
+    expert_in: Vec<f32>,
+    expert_out: Vec<f32>,
+    activations: Activations,
+    /// For each rotary embedding, `[n, dim / 2]`.
+    cos: Vec<Vec<f32>>,
+    sin: Vec<Vec<f32>>,
+    /// `[rows wanted, vocab]`.
+    logits: Vec<f32>,
+}
+
+/// A chunk's place in the batch.
+#[derive(Clone, Copy)]
+struct Place {
+    first_row: usize,
+    start: usize,
+    tokens: usize,
+}
+
+impl Decoder {
+    /// Runs the tokens of all chunks through the model and adds them to their sequences.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if a token id is not in the vocabulary, a sequence would grow over the
+    /// model's context, or the cache is full. Nothing changes then, except that sequences may hold
+    /// pages for more positions.
+    ///
+    /// # Panics
+    /// If a chunk is empty.
+    pub fn forward(&mut self, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<Logits<'_>> {
+        let places = self.check_and_reserve(kv, chunks)?;
+        self.embed(chunks)?;
+        self.rotations(&places);
+        for index in 0..self.weights.layers.len() {
+            self.layer(index, kv, chunks, &places);
+        }
+        for (chunk, place) in chunks.iter_mut().zip(&places) {
+            chunk.sequence.set_len(place.start + place.tokens);
+        }
+        self.head(chunks, &places);
+        Ok(Logits {
+            data: &self.scratch.logits,
+            vocab_size: self.config.vocab_size,
+        })
+    }
+
+    fn check_and_reserve(&self, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<Vec<Place>> {
+        let mut places = Vec::with_capacity(chunks.len());
+        let mut first_row = 0;
+        for chunk in chunks.iter() {
+            let (start, tokens) = (chunk.sequence.len(), chunk.tokens.len());
+            assert!(tokens > 0, "a chunk has at least one token");
+            let limit = self.config.max_position_embeddings;
+            if start + tokens > limit {
+                return Err(Error::Limit {
+                    what: "tokens in context",
+                    found: start + tokens,
+                    limit,
+                });
+            }
+            let limit = self.config.vocab_size;
+            if let Some(&id) = chunk.tokens.iter().find(|&&id| id as usize >= limit) {
+                return Err(Error::Limit {
+                    what: "token id",
+                    found: id as usize,
+                    limit: limit - 1,
+                });
+            }
+            places.push(Place {
+                first_row,
+                start,
+                tokens,
+            });
+            first_row += tokens;
+        }
+        if first_row > BATCH_TOKENS_MAX {
+            let limit = BATCH_TOKENS_MAX;
+            return Err(Error::Limit {
+                what: "tokens in one batch",
+                found: first_row,
+                limit,
+            });
+        }
+        for (chunk, place) in chunks.iter_mut().zip(&places) {
+            kv.reserve(chunk.sequence, place.start + place.tokens)?;
+        }
+        Ok(places)
+    }
+
+    /// Reads the tokens' rows of the embedding, straight from the file.
+    fn embed(&mut self, chunks: &[Chunk<'_>]) -> Result<()> {
+        let d = self.config.hidden_size;
+        let x = &mut self.scratch.x;
+        x.clear();
+        let table = self.source.tensor(&self.weights.embedding);
+        let Some((table, row_bytes)) =
+            table.and_then(|table| Some((table, table.dtype.row_bytes(d)?)))
+        else {
+            let name = &self.weights.embedding;
+            return Err(Error::invalid(
+                self.source.path(),
+                name,
+                "gone",
+                "the loaded tensor",
+            ));
+        };
+        for &id in chunks.iter().flat_map(|chunk| chunk.tokens) {
+            let row = &table.data[id as usize * row_bytes..][..row_bytes];
+            x.resize(x.len() + d, 0.0);
+            let start = x.len() - d;
+            quant::dequantize_row(table.dtype, row, &mut x[start..]);
+        }
+        // The file may have shrunk under the map.
+        self.source.check_intact()?;
+        if self.config.embedding_scale != 1.0 {
+            rows::scale(self.cpu, x, self.config.embedding_scale);
+        }
+        Ok(())
+    }
+
+    fn rotations(&mut self, places: &[Place]) {
+        let scratch = &mut self.scratch;
+        scratch.cos.resize_with(self.frequencies.len(), Vec::new);
+        scratch.sin.resize_with(self.frequencies.len(), Vec::new);
+        let tables = scratch.cos.iter_mut().zip(&mut scratch.sin);
+        for ((cos, sin), frequencies) in tables.zip(&self.frequencies) {
+            cos.clear();
+            sin.clear();
+            for place in places {
+                for position in place.start..place.start + place.tokens {
+                    frequencies.extend(position, cos, sin);
+                }
+            }
+        }
+    }
+
+    fn layer(&mut self, index: usize, kv: &mut KvPool, chunks: &[Chunk<'_>], places: &[Place]) {
+        let config = &self.config;
+        let layer = &self.weights.layers[index];
+        let (cpu, pool, eps) = (self.cpu, &self.pool, config.rms_norm_eps);
+        let s = &mut self.scratch;
+        norm(cpu, pool, &s.x, &layer.attention_norm, eps, &mut s.normed);
+        self.attention(index, kv, chunks, places);
+        let layer = &self.weights.layers[index];
+        let s = &mut self.scratch;
+        let (config, pool) = (&self.config, &self.pool);
+        residual(
+            cpu,
+            pool,
+            layer.post_attention_norm.as_deref(),
+            eps,
+            &mut s.normed,
+            &mut s.x,
+        );
+        norm(cpu, pool, &s.x, &layer.mlp_norm, eps, &mut s.normed);
+        let gate = match config.activation {
+            Activation::Silu => Gate::Silu,
+            Activation::GeluTanh => Gate::GeluTanh,
+            Activation::Gelu => Gate::Gelu,
+        };
+        match (&layer.feed_forward, config.experts) {
+            (FeedForward::Experts { router, experts }, Some(shape)) => {
+                mixture(
+                    cpu,
+                    pool,
+                    gate,
+                    shape,
+                    router,
+                    experts,
+                    config.hidden_size,
+                    s,
+                );
+            }
+            (FeedForward::Dense(mlp), _) => {
+                let n = s.normed.len() / config.hidden_size;
+                let input = &s.normed;
+                let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
+                feed_forward(cpu, pool, gate, mlp, input, n, act, gate_up, hidden);
+                product(
+                    cpu,
+                    pool,
+                    &[&mlp.down],
+                    &s.hidden,
+                    n,
+                    &mut s.activations,
+                    &mut s.normed,
+                );
+            }
+            (FeedForward::Experts { .. }, None) => unreachable!("experts without their shape"),
+        }
+        residual(
+            cpu,
+            pool,
+            layer.post_mlp_norm.as_deref(),
+            eps,
+            &mut s.normed,
+            &mut s.x,
+        );
+    }
+
+    /// `normed` to attention's output in `normed`; keys and values into the cache.
+    fn attention(&mut self, index: usize, kv: &mut KvPool, chunks: &[Chunk<'_>], places: &[Place]) {
+        let config = &self.config;
+        let (cpu, pool, eps) = (self.cpu, &self.pool, config.rms_norm_eps);
+        let layer = &self.weights.layers[index];
+        let LayerConfig {
+            sliding_window,
+            rope,
+            ..
+        } = config.layers[index];
+        let s = &mut self.scratch;
+        let n = s.normed.len() / config.hidden_size;
+        let dim = config.head_dim;
+        let q_width = config.num_attention_heads * dim;
+        let kv_width = config.num_key_value_heads * dim;
+        let width = q_width + 2 * kv_width;
+        let weights = [&layer.q, &layer.k, &layer.v];
+        product(
+            cpu,
+            pool,
+            &weights,
+            &s.normed,
+            n,
+            &mut s.activations,
+            &mut s.qkv,
+        );
+        let rotation = rope.map(|r| (config.rope[r].pairing, &s.cos[r], &s.sin[r]));
+        let pairs = rope.map_or(0, |r| self.frequencies[r].len());
+        rows::for_rows(pool, n, &mut s.qkv, |range, qkv| {
+            for (row, qkv) in range.zip(qkv.chunks_exact_mut(width)) {
+                let (q, kv) = qkv.split_at_mut(q_width);
+                let k = &mut kv[..kv_width];
+                if let Some(weight) = &layer.q_norm {
+                    rows::rms_norm_in_place(cpu, q, weight, eps);
+                }
+                if let Some(weight) = &layer.k_norm {
+                    rows::rms_norm_in_place(cpu, k, weight, eps);
+                }
+                if let Some((pairing, cos, sin)) = rotation {
+                    let at = row * pairs..(row + 1) * pairs;
+                    let (cos, sin) = (&cos[at.clone()], &sin[at]);
+                    let rotate = match pairing {
+                        RopePairing::Half => rows::rope_half,
+                        RopePairing::Interleaved => rows::rope_interleaved,
+                    };
+                    rotate(cpu, q, dim, cos, sin);
+                    rotate(cpu, k, dim, cos, sin);
+                }
+            }
+        });
+        let layout = self.kv_layout();
+        let s = &mut self.scratch;
+        for (chunk, place) in chunks.iter().zip(places) {
+            let rows = s
+                .qkv
+                .chunks_exact(width)
+                .skip(place.first_row)
+                .take(place.tokens);
+            for (position, row) in (place.start..).zip(rows) {
+                let page = kv.page_mut(chunk.sequence, index, position);
+                let (keys, values) = row[q_width..].split_at(kv_width);
+                layout.write(cpu, page, position % PAGE, keys, values);
+            }
+        }
+        let jobs: Vec<Job<'_>> = chunks
+            .iter()
+            .zip(places)
+            .map(
+                |(
+                    chunk,
+                    &Place {
+                        first_row,
+                        start,
+                        tokens,
+                    },
+                )| {
+                    let pages = kv.pages(chunk.sequence, index, start + tokens);
+                    Job {
+                        pages,
+                        first_row,
+                        start,
+                        tokens,
+                    }
+                },
+            )
+            .collect();
+        let attention = Attention {
+            n_heads: config.num_attention_heads,
+            layout,
+            scale: config.attention_scale,
+            softcap: config.attn_logit_softcap,
+            window: sliding_window,
+        };
+        s.attended.resize(n * q_width, 0.0);
+        attend(cpu, pool, &attention, &jobs, &s.qkv, width, &mut s.attended);
+        product(
+            cpu,
+            pool,
+            &[&layer.o],
+            &s.attended,
+            n,
+            &mut s.activations,
+            &mut s.normed,
+        );
+    }
+
+    fn head(&mut self, chunks: &[Chunk<'_>], places: &[Place]) {
+        let config = &self.config;
+        let (cpu, pool, d) = (self.cpu, &self.pool, config.hidden_size);
+        let s = &mut self.scratch;
+        s.hidden.clear();
+        for (chunk, place) in chunks.iter().zip(places) {
+            let end = place.first_row + place.tokens;
+            let wanted = match chunk.logits {
+                LogitsWanted::None => end..end,
+                LogitsWanted::Last => end - 1..end,
+                LogitsWanted::All => place.first_row..end,
+            };
+            s.hidden
+                .extend_from_slice(&s.x[wanted.start * d..wanted.end * d]);
+        }
+        let n = s.hidden.len() / d;
+        norm(
+            cpu,
+            pool,
+            &s.hidden,
+            &self.weights.final_norm,
+            config.rms_norm_eps,
+            &mut s.normed,
+        );
+        let head = &self.weights.head;
+        s.activations
+            .set(cpu, pool, &s.normed, n, d, [head.dtype()]);
+        let vocab = config.vocab_size;
+        s.logits.resize(n * vocab, 0.0);
+        let target = [Target {
+            matrix: head,
+            column: 0,
+        }];
+        matmul(cpu, pool, &target, &s.activations, &mut s.logits, vocab);
+        if config.logit_scale != 1.0 {
+            rows::scale(cpu, &mut s.logits, config.logit_scale);
+        }
+        if let Some(cap) = config.final_logit_softcap {
+            rows::soft_cap(cpu, &mut s.logits, cap);
+        }
+    }
+}
+
+/// `out = norm(x)`, row by row.
+fn norm(cpu: Cpu, pool: &ThreadPool, x: &[f32], weight: &[f32], eps: f32, out: &mut Vec<f32>) {
+    out.resize(x.len(), 0.0);
+    let d = weight.len();
+    rows::for_rows(pool, x.len() / d, out, |range, out| {
+        rows::rms_norm(cpu, &x[range.start * d..range.end * d], weight, eps, out);
+    });
+}
+
+/// `x += y`, or `x += norm(y)` for families that norm a layer's output.
+fn residual(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    weight: Option<&[f32]>,
+    eps: f32,
+    y: &mut [f32],
+    x: &mut [f32],
+) {
+    if let Some(weight) = weight {
+        rows::for_rows(pool, y.len() / weight.len(), y, |_, y| {
+            rows::rms_norm_in_place(cpu, y, weight, eps);
+        });
+    }
+    let y = &*y;
+    rows::for_rows(pool, x.len(), x, |range, x| rows::add(cpu, x, &y[range]));
+}
+
+/// `out = [x W1^T + b1, x W2^T + b2, …]` for `n` rows.
+fn product(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    weights: &[&Linear],
+    x: &[f32],
+    n: usize,
+    activations: &mut Activations,
+    out: &mut Vec<f32>,
+) {
+    let cols = weights[0].matrix.cols();
+    activations.set(
+        cpu,
+        pool,
+        x,
+        n,
+        cols,
+        weights.iter().map(|w| w.matrix.dtype()),
+    );
+    let mut width = 0;
+    let mut targets = Vec::with_capacity(weights.len());
+    for w in weights {
+        targets.push(Target {
+            matrix: &w.matrix,
+            column: width,
+        });
+        width += w.matrix.rows();
+    }
+    out.resize(n * width, 0.0);
+    matmul(cpu, pool, &targets, activations, out, width);
+    if weights.iter().all(|w| w.bias.is_none()) {
+        return;
+    }
+    rows::for_rows(pool, n, out, |_, out| {
+        for row in out.chunks_exact_mut(width) {
+            for (target, w) in targets.iter().zip(weights) {
+                if let Some(bias) = &w.bias {
+                    rows::add(cpu, &mut row[target.column..][..bias.len()], bias);
+                }
+            }
+        }
+    });
+}
+
+/// `hidden = gate(x Wg^T) * (x Wu^T)` for `n` rows.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "buffers are separate parts of the scratch"
+)]
+fn feed_forward(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    gate: Gate,
+    mlp: &Mlp,
+    x: &[f32],
+    n: usize,
+    activations: &mut Activations,
+    gate_up: &mut Vec<f32>,
+    hidden: &mut Vec<f32>,
+) {
+    product(cpu, pool, &[&mlp.gate, &mlp.up], x, n, activations, gate_up);
+    let width = mlp.gate.matrix.rows();
+    hidden.resize(n * width, 0.0);
+    let gate_up = &*gate_up;
+    rows::for_rows(pool, n, hidden, |range, hidden| {
+        let part = &gate_up[range.start * 2 * width..range.end * 2 * width];
+        rows::gated(cpu, gate, part, width, hidden);
+    });
+}
+
+/// A mixture of experts: `normed` in, `normed` out. Each token's sum runs over its experts in
+/// ascending order, whichever tokens share a product.
+#[allow(clippy::too_many_arguments, reason = "one layer's parts")]
+fn mixture(
+    cpu: Cpu,
+    pool: &ThreadPool,
+    gate: Gate,
+    shape: Experts,
+    router: &Linear,
+    experts: &[Mlp],
+    d: usize,
+    s: &mut Scratch,
+) {
+    let n = s.normed.len() / d;
+    product(
+        cpu,
+        pool,
+        &[router],
+        &s.normed,
+        n,
+        &mut s.activations,
+        &mut s.router,
+    );
+    let mut assigned: Vec<Vec<(usize, f32)>> = vec![Vec::new(); shape.num_experts];
+    for (token, scores) in s.router.chunks_exact_mut(shape.num_experts).enumerate() {
+        rows::softmax(cpu, scores);
+        let mut order: Vec<usize> = (0..shape.num_experts).collect();
+        // Stable: of equal experts the first is taken.
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        order.truncate(shape.num_experts_per_tok);
+        let sum: f32 = order.iter().map(|&e| scores[e]).sum();
+        for expert in order {
+            let weight = if shape.norm_topk_prob {
+                scores[expert] / sum
+            } else {
+                scores[expert]
+            };
+            assigned[expert].push((token, weight));
+        }
+    }
+    let x = std::mem::take(&mut s.normed);
+    let mut out = vec![0.0; x.len()];
+    for (mlp, tokens) in experts.iter().zip(&assigned) {
+        if tokens.is_empty() {
+            continue;
+        }
+        s.expert_in.clear();
+        for &(token, _) in tokens {
+            s.expert_in.extend_from_slice(&x[token * d..][..d]);
+        }
+        let m = tokens.len();
+        let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
+        feed_forward(cpu, pool, gate, mlp, &s.expert_in, m, act, gate_up, hidden);
+        product(
+            cpu,
+            pool,
+            &[&mlp.down],
+            &s.hidden,
+            m,
+            &mut s.activations,
+            &mut s.expert_out,
+        );
+        for (&(token, weight), y) in tokens.iter().zip(s.expert_out.chunks_exact(d)) {
+            rows::add_scaled(cpu, &mut out[token * d..][..d], y, weight);
+        }
+    }
+    s.normed = out;
+}

@@ -1,0 +1,166 @@
+//! The decoder: one transformer for all families, described by a [`Config`].
+//!
+//! Token ids in, logits out. A call takes any number of sequences at once, each with any number of
+//! new tokens; what a sequence gets does not depend on the others, on how its prompt was cut, or on
+//! the number of threads.
+
+mod cache;
+mod forward;
+mod rope;
+mod weights;
+
+pub use cache::{KvPool, Sequence};
+pub use terang_kernels::attention::{KvType, PAGE};
+
+use crate::config::Config;
+use crate::{Result, TensorSource};
+use rope::Frequencies;
+use std::sync::Arc;
+use terang_kernels::attention::KvLayout;
+use terang_kernels::{Cpu, ThreadPool};
+use weights::Weights;
+
+/// How a decoder runs.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Instruction set of the kernels.
+    pub cpu: Cpu,
+    /// Threads, the caller's own included.
+    pub threads: usize,
+    /// Storage of the key-value cache.
+    pub kv_type: KvType,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            cpu: Cpu::best(),
+            threads: ThreadPool::default_threads(),
+            kv_type: KvType::default(),
+        }
+    }
+}
+
+/// A model with its weights in memory.
+pub struct Decoder {
+    config: Config,
+    weights: Weights,
+    source: Arc<dyn TensorSource>,
+    frequencies: Vec<Frequencies>,
+    kv_type: KvType,
+    cpu: Cpu,
+    pool: ThreadPool,
+    scratch: forward::Scratch,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// New tokens of one sequence.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    /// The sequence, which grows by the tokens.
+    pub sequence: &'a mut Sequence,
+    /// The tokens, in order; not empty.
+    pub tokens: &'a [u32],
+    /// Which of their logits are wanted.
+    pub logits: LogitsWanted,
+}
+
+/// Which logits a [`Chunk`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogitsWanted {
+    /// None: the chunk is followed by more of its prompt.
+    None,
+    /// Those after the last token.
+    Last,
+    /// Those after each token.
+    All,
+}
+
+/// Logits of one call, a row for each token that asked, in the order of chunks and tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Logits<'a> {
+    data: &'a [f32],
+    vocab_size: usize,
+}
+
+impl<'a> Logits<'a> {
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.data.len() / self.vocab_size
+    }
+
+    /// No chunk asked for logits.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// One row, `vocab_size` logits.
+    pub fn row(&self, index: usize) -> &'a [f32] {
+        &self.data[index * self.vocab_size..][..self.vocab_size]
+    }
+}
+
+impl Decoder {
+    /// Loads and repacks the weights; `progress(done, total)` is called in between.
+    pub fn load(
+        source: Arc<dyn TensorSource>,
+        config: Config,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
+        let pool = ThreadPool::new(options.threads.max(1));
+        let weights = weights::load(&*source, &config, &pool, progress)?;
+        let frequencies = config.rope.iter().map(Frequencies::new).collect();
+        Ok(Self {
+            config,
+            weights,
+            source,
+            frequencies,
+            kv_type: options.kv_type,
+            cpu: options.cpu,
+            pool,
+            scratch: forward::Scratch::default(),
+        })
+    }
+
+    /// The model's description.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Instruction set in use.
+    pub fn cpu(&self) -> Cpu {
+        self.cpu
+    }
+
+    /// Bytes of weights that one generated token reads.
+    pub fn bytes_per_token(&self) -> usize {
+        self.weights.bytes_per_token(&self.config)
+    }
+
+    /// A cache with room for `positions` in all, taken from the system as it fills.
+    pub fn new_kv_pool(&self, positions: usize) -> KvPool {
+        let layout = self.kv_layout();
+        KvPool::new(layout, self.config.layers.len(), positions.div_ceil(PAGE))
+    }
+
+    fn kv_layout(&self) -> KvLayout {
+        KvLayout {
+            n_kv_heads: self.config.num_key_value_heads,
+            head_dim: self.config.head_dim,
+            dtype: self.kv_type,
+        }
+    }
+}

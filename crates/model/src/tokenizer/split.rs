@@ -1,0 +1,397 @@
+//! What happens to text before merging: normalisation, and splitting into words that never merge
+//! with each other. The steps are those of `tokenizer.json`; GGUF's named pre-tokenizers are built
+//! from the same steps.
+//!
+//! Regular expressions come from model files and may backtrack without end: each match is bounded
+//! by steps and each text by time, and going over is an error, never a wrong split.
+
+use crate::{Error, Result};
+use fancy_regex::{Regex, RegexBuilder};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+use unicode_normalization::UnicodeNormalization;
+
+/// Longest regular expression accepted from a file, in bytes.
+pub(super) const REGEX_BYTES_MAX: usize = 16 << 10;
+/// Steps of one match before it is given up.
+const BACKTRACK_STEPS_MAX: usize = 400_000;
+/// Most memory of a compiled regular expression.
+const REGEX_MEMORY_MAX: usize = 8 << 20;
+/// Time that splitting may take: a fixed part and one for each byte of text. Real patterns need
+/// about a fiftieth.
+const SPLIT_TIME_BASE: Duration = Duration::from_millis(250);
+const SPLIT_NANOS_PER_BYTE: u64 = 5_000;
+/// Text is split in one go up to this length; regex offsets and symbols are 32 bits wide.
+pub(super) const TEXT_BYTES_MAX: usize = 1 << 30;
+
+/// One step of normalisation.
+#[derive(Debug)]
+pub(super) enum Normalize {
+    Nfc,
+    Nfd,
+    Nfkc,
+    Nfkd,
+    Lowercase,
+    /// Leading and trailing whitespace off.
+    Strip {
+        left: bool,
+        right: bool,
+    },
+    /// Put before a text that is not empty.
+    Prepend(String),
+    Replace {
+        pattern: Pattern,
+        with: String,
+    },
+}
+
+/// What a step looks for.
+#[derive(Debug)]
+pub(super) enum Pattern {
+    Literal(String),
+    Regex(Box<Regex>),
+}
+
+/// What becomes of the matches of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behavior {
+    Removed,
+    Isolated,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,
+}
+
+/// When a space is put before the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PrependScheme {
+    Never,
+    First,
+    Always,
+}
+
+/// One step of splitting.
+#[derive(Debug)]
+pub(super) enum Split {
+    Pattern {
+        pattern: Pattern,
+        behavior: Behavior,
+        invert: bool,
+    },
+    /// Before byte-level merging: a space in front of a text that has none.
+    PrefixSpace,
+    /// Spaces become `▁`, and words begin with one.
+    Metaspace {
+        replacement: char,
+        scheme: PrependScheme,
+        split: bool,
+    },
+}
+
+/// Compiles a pattern that came from `path`.
+pub(super) fn regex(path: &std::path::Path, field: &str, source: &str) -> Result<Pattern> {
+    if source.len() > REGEX_BYTES_MAX {
+        return Err(Error::invalid(
+            path,
+            field,
+            format!("a pattern of {} bytes", source.len()),
+            format!("at most {REGEX_BYTES_MAX} bytes"),
+        ));
+    }
+    let regex = RegexBuilder::new(source)
+        .backtrack_limit(BACKTRACK_STEPS_MAX)
+        .delegate_size_limit(REGEX_MEMORY_MAX)
+        .delegate_dfa_size_limit(REGEX_MEMORY_MAX)
+        .build()
+        .map_err(|e| {
+            Error::invalid(
+                path,
+                field,
+                format!("{source}: {e}"),
+                "a regular expression",
+            )
+        })?;
+    Ok(Pattern::Regex(Box::new(regex)))
+}
+
+/// A time by which splitting has to be done.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Instant);
+
+impl Deadline {
+    fn for_text(text: &str) -> Self {
+        let per_byte = Duration::from_nanos(SPLIT_NANOS_PER_BYTE.saturating_mul(text.len() as u64));
+        Self(Instant::now() + SPLIT_TIME_BASE + per_byte)
+    }
+
+    fn check(self) -> Result<()> {
+        if Instant::now() > self.0 {
+            return Err(Error::Tokenizer {
+                reason: "the pre-tokenizer's pattern takes too long on this text".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Pattern {
+    /// Calls `on_match` with each match in turn, none of them overlapping.
+    fn each_match(
+        &self,
+        text: &str,
+        deadline: Deadline,
+        mut on_match: impl FnMut(Range<usize>),
+    ) -> Result<()> {
+        match self {
+            Self::Literal(literal) if literal.is_empty() => {}
+            Self::Literal(literal) => {
+                for (start, found) in text.match_indices(literal.as_str()) {
+                    on_match(start..start + found.len());
+                }
+            }
+            Self::Regex(regex) => {
+                for (i, found) in regex.find_iter(text).enumerate() {
+                    if i % 16 == 0 {
+                        deadline.check()?;
+                    }
+                    let found = found.map_err(|e| Error::Tokenizer {
+                        reason: format!("the pre-tokenizer's pattern fails on this text: {e}"),
+                    })?;
+                    if found.start() < found.end() {
+                        on_match(found.range());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies all steps of normalisation.
+pub(super) fn normalize<'t>(steps: &[Normalize], text: &'t str) -> Result<Cow<'t, str>> {
+    let mut text = Cow::Borrowed(text);
+    let deadline = Deadline::for_text(&text);
+    for step in steps {
+        let changed = match step {
+            Normalize::Nfc | Normalize::Nfd if text.is_ascii() => continue,
+            Normalize::Nfkc | Normalize::Nfkd if text.is_ascii() => continue,
+            Normalize::Nfc => {
+                if unicode_normalization::is_nfc(&text) {
+                    continue;
+                }
+                text.nfc().collect()
+            }
+            Normalize::Nfd => text.nfd().collect(),
+            Normalize::Nfkc => text.nfkc().collect(),
+            Normalize::Nfkd => text.nfkd().collect(),
+            Normalize::Lowercase => text.to_lowercase(),
+            Normalize::Strip { left, right } => {
+                let mut rest: &str = &text;
+                if *left {
+                    rest = rest.trim_start();
+                }
+                if *right {
+                    rest = rest.trim_end();
+                }
+                rest.to_owned()
+            }
+            Normalize::Prepend(prefix) => {
+                if text.is_empty() {
+                    continue;
+                }
+                [prefix.as_str(), &text].concat()
+            }
+            Normalize::Replace { pattern, with } => {
+                let mut out = String::new();
+                let mut done = 0;
+                pattern.each_match(&text, deadline, |range| {
+                    out.push_str(&text[done..range.start]);
+                    out.push_str(with);
+                    done = range.end;
+                })?;
+                if done == 0 {
+                    continue;
+                }
+                out.push_str(&text[done..]);
+                out
+            }
+        };
+        if changed.len() > TEXT_BYTES_MAX {
+            return Err(Error::Limit {
+                what: "bytes of normalised text",
+                found: changed.len(),
+                limit: TEXT_BYTES_MAX,
+            });
+        }
+        text = Cow::Owned(changed);
+    }
+    Ok(text)
+}
+
+/// Splits `text` into words and calls `on_word` with each. `first`: this text begins the input.
+pub(super) fn split(
+    steps: &[Split],
+    text: &str,
+    first: bool,
+    mut on_word: impl FnMut(&str),
+) -> Result<()> {
+    let deadline = Deadline::for_text(text);
+    let mut text = Cow::Borrowed(text);
+    let mut words = vec![0..text.len()];
+    for step in steps {
+        let mut next = Vec::with_capacity(words.len());
+        match step {
+            Split::Pattern {
+                pattern,
+                behavior,
+                invert,
+            } => {
+                for word in words {
+                    let piece = &text[word.clone()];
+                    cut(pattern, *behavior, *invert, piece, deadline, |range| {
+                        next.push(word.start + range.start..word.start + range.end);
+                    })?;
+                }
+            }
+            Split::PrefixSpace => {
+                text = rewrite(&text, &words, &mut next, |piece, _, out| {
+                    if !piece.starts_with(' ') {
+                        out.push(' ');
+                    }
+                    out.push_str(piece);
+                    Vec::new()
+                });
+            }
+            Split::Metaspace {
+                replacement,
+                scheme,
+                split,
+            } => {
+                text = rewrite(&text, &words, &mut next, |piece, is_first, out| {
+                    let from = out.len();
+                    let wanted = match scheme {
+                        PrependScheme::Never => false,
+                        PrependScheme::First => first && is_first,
+                        PrependScheme::Always => true,
+                    };
+                    if wanted && !piece.starts_with([' ', *replacement]) {
+                        out.push(*replacement);
+                    }
+                    out.extend(
+                        piece
+                            .chars()
+                            .map(|c| if c == ' ' { *replacement } else { c }),
+                    );
+                    if !split {
+                        return Vec::new();
+                    }
+                    out[from..]
+                        .match_indices(*replacement)
+                        .map(|(i, _)| from + i)
+                        .filter(|&i| i > from)
+                        .collect()
+                });
+            }
+        }
+        words = next;
+    }
+    for word in words {
+        on_word(&text[word]);
+    }
+    Ok(())
+}
+
+/// Writes every word anew through `write`, which returns further places to cut at.
+fn rewrite<'t>(
+    text: &str,
+    words: &[Range<usize>],
+    next: &mut Vec<Range<usize>>,
+    mut write: impl FnMut(&str, bool, &mut String) -> Vec<usize>,
+) -> Cow<'t, str> {
+    let mut out = String::with_capacity(text.len() + words.len());
+    for word in words {
+        if word.is_empty() {
+            continue;
+        }
+        let mut start = out.len();
+        for cut in write(&text[word.clone()], word.start == 0, &mut out) {
+            next.push(start..cut);
+            start = cut;
+        }
+        next.push(start..out.len());
+    }
+    Cow::Owned(out)
+}
+
+/// Cuts one piece at the matches of a pattern.
+fn cut(
+    pattern: &Pattern,
+    behavior: Behavior,
+    invert: bool,
+    piece: &str,
+    deadline: Deadline,
+    mut on_piece: impl FnMut(Range<usize>),
+) -> Result<()> {
+    let mut parts: Vec<(Range<usize>, bool)> = Vec::new();
+    let mut done = 0;
+    pattern.each_match(piece, deadline, |range| {
+        if done < range.start {
+            parts.push((done..range.start, invert));
+        }
+        done = range.end;
+        parts.push((range, !invert));
+    })?;
+    if done < piece.len() {
+        parts.push((done..piece.len(), invert));
+    }
+    match behavior {
+        Behavior::Removed => parts.retain(|(_, matched)| !matched),
+        Behavior::Isolated => {}
+        Behavior::MergedWithPrevious => {
+            let mut merged: Vec<(Range<usize>, bool)> = Vec::with_capacity(parts.len());
+            for (range, matched) in parts {
+                match merged.last_mut() {
+                    Some((last, false)) if matched => {
+                        last.end = range.end;
+                        // What follows starts anew, another match included.
+                        if let Some(last) = merged.last_mut() {
+                            last.1 = true;
+                        }
+                    }
+                    _ => merged.push((range, matched)),
+                }
+            }
+            parts = merged;
+        }
+        Behavior::MergedWithNext => {
+            let mut merged: Vec<(Range<usize>, bool)> = Vec::with_capacity(parts.len());
+            for (range, matched) in parts {
+                match merged.last_mut() {
+                    Some((last, true)) if !matched => {
+                        last.end = range.end;
+                        if let Some(last) = merged.last_mut() {
+                            last.1 = false;
+                        }
+                    }
+                    _ => merged.push((range, matched)),
+                }
+            }
+            parts = merged;
+        }
+        Behavior::Contiguous => {
+            let mut merged: Vec<(Range<usize>, bool)> = Vec::with_capacity(parts.len());
+            for (range, matched) in parts {
+                match merged.last_mut() {
+                    Some((last, same)) if *same == matched => last.end = range.end,
+                    _ => merged.push((range, matched)),
+                }
+            }
+            parts = merged;
+        }
+    }
+    for (range, _) in parts {
+        on_piece(range);
+    }
+    Ok(())
+}
