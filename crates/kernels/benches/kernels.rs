@@ -28,7 +28,10 @@ fn prefill(bencher: Bencher<'_, '_>, dtype: DType) {
 }
 
 fn product(bencher: Bencher<'_, '_>, dtype: DType, rows: usize, cols: usize, tokens: usize) {
-    let (cpu, pool) = (Cpu::from_env().unwrap(), ThreadPool::new(ThreadPool::default_threads()));
+    let (cpu, pool) = (
+        Cpu::from_env().unwrap(),
+        ThreadPool::new(ThreadPool::default_threads()),
+    );
     let mut seed = 1u32;
     let data: Vec<u8> = (0..dtype.row_bytes(cols).unwrap() * rows)
         .map(|_| {
@@ -46,7 +49,10 @@ fn product(bencher: Bencher<'_, '_>, dtype: DType, rows: usize, cols: usize, tok
         .counter(ItemsCount::new(rows * cols * tokens))
         .bench_local(|| {
             activations.set(cpu, &pool, &x, tokens, cols, [dtype]);
-            let target = [Target { matrix: &matrix, column: 0 }];
+            let target = [Target {
+                matrix: &matrix,
+                column: 0,
+            }];
             matmul(cpu, &pool, &target, &activations, &mut out, rows);
         });
 }
@@ -64,18 +70,39 @@ fn attention_prefill(bencher: Bencher<'_, '_>, len: usize) {
 }
 
 fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
-    let (cpu, pool) = (Cpu::from_env().unwrap(), ThreadPool::new(ThreadPool::default_threads()));
-    let layout = KvLayout { n_kv_heads: 3, head_dim: 64, dtype: KvType::F16 };
-    let attention = Attention { n_heads: 9, layout, scale: 0.125, softcap: None, window: None };
-    let pages: Vec<_> =
-        (0..len.div_ceil(PAGE)).map(|_| AlignedBytes::zeroed(layout.page_bytes())).collect();
+    let (cpu, pool) = (
+        Cpu::from_env().unwrap(),
+        ThreadPool::new(ThreadPool::default_threads()),
+    );
+    let layout = KvLayout {
+        n_kv_heads: 3,
+        head_dim: 64,
+        dtype: KvType::F16,
+    };
+    let attention = Attention {
+        n_heads: 9,
+        layout,
+        scale: 0.125,
+        softcap: None,
+        window: None,
+    };
+    let pages: Vec<_> = (0..len.div_ceil(PAGE))
+        .map(|_| AlignedBytes::zeroed(layout.page_bytes()))
+        .collect();
     let q = vec![0.5; tokens * 9 * 64];
     let mut out = vec![0.0; tokens * 9 * 64];
-    bencher.counter(BytesCount::new(pages.len() * layout.page_bytes())).bench_local(|| {
-        let pages = pages.iter().map(AlignedBytes::as_slice).collect();
-        let job = Job { pages, first_row: 0, start: len - tokens, tokens };
-        attend(cpu, &pool, &attention, &[job], &q, 9 * 64, &mut out);
-    });
+    bencher
+        .counter(BytesCount::new(pages.len() * layout.page_bytes()))
+        .bench_local(|| {
+            let pages = pages.iter().map(AlignedBytes::as_slice).collect();
+            let job = Job {
+                pages,
+                first_row: 0,
+                start: len - tokens,
+                tokens,
+            };
+            attend(cpu, &pool, &attention, &[job], &q, 9 * 64, &mut out);
+        });
 }
 
 #[divan::bench]

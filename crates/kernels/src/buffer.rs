@@ -16,14 +16,19 @@ pub struct AlignedBytes {
 
 impl std::fmt::Debug for AlignedBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AlignedBytes").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("AlignedBytes")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
 impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        Self { lines: vec![Line([0; LINE]); len.div_ceil(LINE)], len }
+        Self {
+            lines: vec![Line([0; LINE]); len.div_ceil(LINE)],
+            len,
+        }
     }
 
     /// The bytes.

@@ -73,10 +73,18 @@ impl Cpu {
     /// The level of that name, if this machine has it.
     pub fn from_name(name: &str) -> Result<Self, CpuError> {
         let available = Self::available();
-        available.iter().copied().find(|cpu| cpu.name() == name).ok_or_else(|| CpuError {
-            found: name.chars().take(32).collect(),
-            allowed: available.iter().map(|cpu| cpu.name()).collect::<Vec<_>>().join(", "),
-        })
+        available
+            .iter()
+            .copied()
+            .find(|cpu| cpu.name() == name)
+            .ok_or_else(|| CpuError {
+                found: name.chars().take(32).collect(),
+                allowed: available
+                    .iter()
+                    .map(|cpu| cpu.name())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
     }
 
     /// The name by which `TERANG_CPU` knows this level.

@@ -112,7 +112,14 @@ mod tests {
         assert!(tanh(f32::NAN).is_nan());
         assert_eq!((tanh(100.0), tanh(-100.0)), (1.0, -1.0));
         assert!(worst(silu, |x| x / (1.0 + libm::exp(-x)), 0.001, 80.0) < 3e-7);
-        assert!(worst(gelu, |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())), 0.001, 9.0) < 1e-7);
+        assert!(
+            worst(
+                gelu,
+                |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
+                0.001,
+                9.0
+            ) < 1e-7
+        );
         assert_eq!((silu(-200.0), gelu_tanh(-50.0)), (0.0, 0.0));
     }
 }

@@ -47,7 +47,9 @@ unsafe impl Send for JobPointer {}
 
 impl std::fmt::Debug for ThreadPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ThreadPool").field("threads", &self.threads()).finish_non_exhaustive()
+        f.debug_struct("ThreadPool")
+            .field("threads", &self.threads())
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,7 +75,11 @@ impl ThreadPool {
                     .ok()
             })
             .collect();
-        Self { shared, workers, busy: Mutex::new(()) }
+        Self {
+            shared,
+            workers,
+            busy: Mutex::new(()),
+        }
     }
 
     /// As many threads as the process may use: cores, CPU affinity and container quotas counted.
@@ -204,7 +210,10 @@ impl Shared {
             if epoch != seen {
                 break epoch;
             }
-            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+            guard = self
+                .wake
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
         epoch
@@ -227,7 +236,10 @@ unsafe impl<T: Send> Sync for SharedMut<T> {}
 
 impl<T> SharedMut<T> {
     pub(crate) fn new(slice: &mut [T]) -> Self {
-        Self { pointer: slice.as_mut_ptr(), len: slice.len() }
+        Self {
+            pointer: slice.as_mut_ptr(),
+            len: slice.len(),
+        }
     }
 
     /// # Safety
@@ -235,7 +247,10 @@ impl<T> SharedMut<T> {
     /// `new` must still be borrowed.
     #[allow(clippy::mut_from_ref, reason = "see the safety section")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
-        assert!(range.start <= range.end && range.end <= self.len, "range outside the output");
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "range outside the output"
+        );
         // SAFETY: in bounds by the assertion; exclusive by this function's contract.
         unsafe {
             std::slice::from_raw_parts_mut(self.pointer.add(range.start), range.end - range.start)
@@ -281,8 +296,9 @@ mod tests {
     #[test]
     fn a_panic_in_a_worker_reaches_the_caller_and_the_pool_survives() {
         let pool = ThreadPool::new(2);
-        let result =
-            catch_unwind(AssertUnwindSafe(|| pool.run(&|worker| assert!(worker == 0, "boom"))));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(&|worker| assert!(worker == 0, "boom"));
+        }));
         assert!(result.is_err());
         pool.run(&|_| ());
     }

@@ -160,7 +160,11 @@ pub enum Gate {
 
 /// `out = gate(g) * u` for rows `[g, u]`, `out` half as wide as `gate_up`.
 pub fn gated(cpu: Cpu, gate: Gate, gate_up: &[f32], width: usize, out: &mut [f32]) {
-    assert_eq!(gate_up.len(), out.len() * 2, "gate and up are not twice the output");
+    assert_eq!(
+        gate_up.len(),
+        out.len() * 2,
+        "gate and up are not twice the output"
+    );
     match gate {
         Gate::Silu => {
             multiversion!(cpu, gated_silu, (gate_up: &[f32], width: usize, out: &mut [f32]));
@@ -178,7 +182,10 @@ macro_rules! gated {
     ($name:ident, $gate:path) => {
         #[inline(always)]
         fn $name(gate_up: &[f32], width: usize, out: &mut [f32]) {
-            for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+            for (row, out) in gate_up
+                .chunks_exact(2 * width)
+                .zip(out.chunks_exact_mut(width))
+            {
                 let (g, u) = row.split_at(width);
                 for ((out, g), u) in out.iter_mut().zip(g).zip(u) {
                     *out = $gate(*g) * u;
@@ -238,7 +245,9 @@ pub fn softmax(cpu: Cpu, x: &mut [f32]) {
 
 #[inline(always)]
 fn softmax_plain(x: &mut [f32]) {
-    let max = x.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
+    let max = x
+        .iter()
+        .fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
     let mut lanes = [0.0; 16];
     for (i, x) in x.iter_mut().enumerate() {
         *x = math::exp(*x - max);

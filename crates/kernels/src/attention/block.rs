@@ -26,7 +26,9 @@ pub(super) fn scores(
 }
 
 fn scores_scalar(layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32]) {
-    let rows = queries.chunks_exact(layout.head_dim).zip(scores.chunks_exact_mut(PAGE));
+    let rows = queries
+        .chunks_exact(layout.head_dim)
+        .zip(scores.chunks_exact_mut(PAGE));
     for (query, scores) in rows {
         for (key, score) in scores.iter_mut().enumerate() {
             *score = query.iter().enumerate().fold(0.0, |sum: f32, (d, q)| {
@@ -49,11 +51,21 @@ unsafe fn scores_vector<S: Simd>(
     // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
     unsafe {
         while rows - row >= ROWS {
-            score_rows::<S, ROWS>(layout, &queries[row * dim..], keys, &mut scores[row * PAGE..]);
+            score_rows::<S, ROWS>(
+                layout,
+                &queries[row * dim..],
+                keys,
+                &mut scores[row * PAGE..],
+            );
             row += ROWS;
         }
         while row < rows {
-            score_rows::<S, 1>(layout, &queries[row * dim..], keys, &mut scores[row * PAGE..]);
+            score_rows::<S, 1>(
+                layout,
+                &queries[row * dim..],
+                keys,
+                &mut scores[row * PAGE..],
+            );
             row += 1;
         }
     }
@@ -112,8 +124,15 @@ pub(super) fn add_values(
 ) {
     assert_eq!(weights.len(), ranges.len() * PAGE);
     assert_eq!(acc.len(), ranges.len() * layout.value_stride());
-    assert_eq!(values.len(), PAGE * layout.value_stride() * layout.element_bytes());
-    assert!(ranges.iter().all(|range| range.start <= range.end && range.end <= PAGE));
+    assert_eq!(
+        values.len(),
+        PAGE * layout.value_stride() * layout.element_bytes()
+    );
+    assert!(
+        ranges
+            .iter()
+            .all(|range| range.start <= range.end && range.end <= PAGE)
+    );
     dispatch!(cpu, add_values_scalar, add_values_vector, (
         layout: &KvLayout, weights: &[f32], ranges: &[Range<usize>], values: &[u8],
         acc: &mut [f32],
@@ -162,7 +181,12 @@ unsafe fn add_values_vector<S: Simd>(
             // row's chain holds exactly its own keys.
             let tile = &ranges[row..row + ROWS];
             let start = tile.iter().map(|range| range.start).max().unwrap_or(0);
-            let end = tile.iter().map(|range| range.end).min().unwrap_or(0).max(start);
+            let end = tile
+                .iter()
+                .map(|range| range.end)
+                .min()
+                .unwrap_or(0)
+                .max(start);
             for (r, range) in tile.iter().enumerate() {
                 let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
                 let before = range.start..start.min(range.end);
@@ -237,7 +261,10 @@ unsafe fn add_columns<S: Simd, const R: usize, const C: usize>(
         }
         for r in 0..R {
             for c in 0..C {
-                S::f_store(acc.as_mut_ptr().add(r * stride + first + c * LANES), sum[r][c]);
+                S::f_store(
+                    acc.as_mut_ptr().add(r * stride + first + c * LANES),
+                    sum[r][c],
+                );
             }
         }
     }

@@ -63,7 +63,10 @@ impl KvLayout {
     /// Stores the keys and values of one position, `[n_kv_heads, head_dim]` each.
     pub fn write(&self, cpu: Cpu, page: &mut [u8], slot: usize, keys: &[f32], values: &[f32]) {
         let (size, dim, stride) = (self.element_bytes(), self.head_dim, self.value_stride());
-        assert!(slot < PAGE && page.len() == self.page_bytes(), "slot or page of another layout");
+        assert!(
+            slot < PAGE && page.len() == self.page_bytes(),
+            "slot or page of another layout"
+        );
         let heads = page.chunks_exact_mut(self.head_bytes());
         let rows = keys.chunks_exact(dim).zip(values.chunks_exact(dim));
         for (head, (key, value)) in heads.zip(rows) {

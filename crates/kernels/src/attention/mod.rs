@@ -104,13 +104,25 @@ pub fn attend(
     let mut spans_max = 0;
     for job in jobs {
         let end = job.start + job.tokens;
-        assert!(job.pages.len() * PAGE >= end, "pages do not reach the last query");
-        assert!(job.pages.iter().all(|page| page.len() == layout.page_bytes()));
+        assert!(
+            job.pages.len() * PAGE >= end,
+            "pages do not reach the last query"
+        );
+        assert!(
+            job.pages
+                .iter()
+                .all(|page| page.len() == layout.page_bytes())
+        );
         spans_max = spans_max.max(end.div_ceil(SPAN));
         for first_token in (0..job.tokens).step_by(TILE_TOKENS) {
             let tokens = TILE_TOKENS.min(job.tokens - first_token);
             let heads = 0..layout.n_kv_heads;
-            tiles.extend(heads.map(|kv_head| Tile { job, kv_head, first_token, tokens }));
+            tiles.extend(heads.map(|kv_head| Tile {
+                job,
+                kv_head,
+                first_token,
+                tokens,
+            }));
         }
     }
     let out = SharedMut::new(out);
@@ -122,7 +134,9 @@ pub fn attend(
         SCRATCH.with_borrow_mut(|scratch| {
             for tile in &tiles[range] {
                 scratch.load(attention, tile, q, q_stride);
-                scratch.total.reset(tile.rows(attention), layout.value_stride());
+                scratch
+                    .total
+                    .reset(tile.rows(attention), layout.value_stride());
                 for span in scratch.spans() {
                     scratch.attend_span(cpu, attention, tile, span);
                     let Scratch { span, total, .. } = &mut *scratch;
@@ -192,7 +206,9 @@ impl Scratch {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
             self.queries.extend_from_slice(&q[at..at + group * dim]);
             let end = tile.job.start + token + 1;
-            let start = attention.window.map_or(0, |window| end.saturating_sub(window));
+            let start = attention
+                .window
+                .map_or(0, |window| end.saturating_sub(window));
             self.ranges.extend(std::iter::repeat_n(start..end, group));
         }
     }
@@ -200,7 +216,10 @@ impl Scratch {
     /// Spans that any row of the tile sees.
     fn spans(&self) -> Range<usize> {
         let first = self.ranges.first().map_or(0, |range| range.start / SPAN);
-        let end = self.ranges.last().map_or(0, |range| range.end.div_ceil(SPAN));
+        let end = self
+            .ranges
+            .last()
+            .map_or(0, |range| range.end.div_ceil(SPAN));
         first..end
     }
 
@@ -213,8 +232,13 @@ impl Scratch {
             // Ranges ascend from row to row: the block's rows are consecutive.
             let from = block * PAGE;
             let seen = |range: &Range<usize>| range.start < from + PAGE && range.end > from;
-            let Some(first) = self.ranges.iter().position(seen) else { continue };
-            let count = self.ranges[first..].iter().take_while(|range| seen(range)).count();
+            let Some(first) = self.ranges.iter().position(seen) else {
+                continue;
+            };
+            let count = self.ranges[first..]
+                .iter()
+                .take_while(|range| seen(range))
+                .count();
             let (keys, values) = layout.head(tile.job.pages[block], tile.kv_head);
             let dim = layout.head_dim;
             let queries = &self.queries[first * dim..][..count * dim];
@@ -279,10 +303,16 @@ fn softmax_block_plain(
         let mut lanes = [f32::NEG_INFINITY; 16];
         for sixteen in scores.as_chunks::<16>().0 {
             for i in 0..16 {
-                lanes[i] = if sixteen[i] > lanes[i] { sixteen[i] } else { lanes[i] };
+                lanes[i] = if sixteen[i] > lanes[i] {
+                    sixteen[i]
+                } else {
+                    lanes[i]
+                };
             }
         }
-        let block_max = lanes.into_iter().fold(*max, |max, x| if x > max { x } else { max });
+        let block_max = lanes
+            .into_iter()
+            .fold(*max, |max, x| if x > max { x } else { max });
         let correction = math::exp(*max - block_max);
         // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
         // output, where it is reported.
@@ -319,7 +349,11 @@ impl State {
             if span.sum[row] == 0.0 {
                 continue;
             }
-            let max = if span.max[row] > self.max[row] { span.max[row] } else { self.max[row] };
+            let max = if span.max[row] > self.max[row] {
+                span.max[row]
+            } else {
+                self.max[row]
+            };
             let old = math::exp(self.max[row] - max);
             let new = math::exp(span.max[row] - max);
             self.max[row] = max;

@@ -63,7 +63,11 @@ impl Activations {
         cols: usize,
         weights: impl IntoIterator<Item = DType>,
     ) {
-        assert_eq!(x.len(), rows * cols, "activations do not have the stated shape");
+        assert_eq!(
+            x.len(),
+            rows * cols,
+            "activations do not have the stated shape"
+        );
         (self.rows, self.cols) = (rows, cols);
         self.has = [false; 3];
         for dtype in weights {
@@ -248,7 +252,9 @@ mod tests {
 
     #[test]
     fn every_level_quantizes_alike() {
-        let x: Vec<f32> = (0..512).map(|i| libm::sinf(i as f32 * 0.7) * i as f32).collect();
+        let x: Vec<f32> = (0..512)
+            .map(|i| libm::sinf(i as f32 * 0.7) * i as f32)
+            .collect();
         let mut hostile = x.clone();
         hostile[3] = f32::NAN;
         hostile[300] = f32::INFINITY;

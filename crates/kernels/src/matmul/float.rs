@@ -11,7 +11,10 @@ use std::ops::Range;
 /// How a float type is loaded.
 pub(super) trait Load {
     const BYTES: usize;
-    #[allow(clippy::missing_safety_doc, reason = "see `Simd`; the pointer is to 16 elements")]
+    #[allow(
+        clippy::missing_safety_doc,
+        reason = "see `Simd`; the pointer is to 16 elements"
+    )]
     unsafe fn load<S: Simd>(p: *const u8) -> S::F;
 }
 
@@ -55,7 +58,10 @@ pub(super) fn scalar(group: Group<'_>, x: &[f32], tokens: Range<usize>, out: &mu
             .collect();
         for t in tokens.clone() {
             let x = &x[t * cols..][..cols];
-            let sum = w.iter().zip(x).fold(0.0, |acc: f32, (w, x)| w.mul_add(*x, acc));
+            let sum = w
+                .iter()
+                .zip(x)
+                .fold(0.0, |acc: f32, (w, x)| w.mul_add(*x, acc));
             out[t * group.out_stride + group.out_column + row] = sum;
         }
     }

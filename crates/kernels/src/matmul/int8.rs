@@ -132,7 +132,11 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
         for b in 0..n_blocks {
             let block = group.bytes.as_ptr().add(b * Q::BYTES);
             let scale = Q::scales::<S>(block);
-            let min = if Q::MIN { S::f_load_f16(block.add(2 * GROUP).cast()) } else { scale };
+            let min = if Q::MIN {
+                S::f_load_f16(block.add(2 * GROUP).cast())
+            } else {
+                scale
+            };
             let w = Q::codes::<S>(block);
             for t in 0..T {
                 let i = t * n_blocks + b;
@@ -160,7 +164,13 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
 #[inline(always)]
 unsafe fn dot4<S: Simd>(signed: bool, acc: S::I, w: S::B, a: S::B) -> S::I {
     // SAFETY: the caller's contract.
-    unsafe { if signed { S::dot_i8(acc, w, a) } else { S::dot_u7(acc, w, a) } }
+    unsafe {
+        if signed {
+            S::dot_i8(acc, w, a)
+        } else {
+            S::dot_u7(acc, w, a)
+        }
+    }
 }
 
 /// Super-blocks of 256, vector: all tokens of the range in tiles.

@@ -56,8 +56,14 @@ pub fn matmul(
     let mut n_groups = 0;
     for target in targets {
         assert_eq!(target.matrix.cols(), x.cols, "product of different widths");
-        assert!(x.has(Form::of(target.matrix.dtype())), "activations lack the weights' form");
-        assert!(target.column + target.matrix.rows() <= out_stride, "features outside the output");
+        assert!(
+            x.has(Form::of(target.matrix.dtype())),
+            "activations lack the weights' form"
+        );
+        assert!(
+            target.column + target.matrix.rows() <= out_stride,
+            "features outside the output"
+        );
         n_groups += target.matrix.n_groups();
     }
     assert!(out.len() >= x.rows * out_stride, "output too short");
@@ -140,12 +146,22 @@ fn group_product(
     }
     macro_rules! blocks32 {
         ($format:ty) => {
-            int8!(int8::scalar32, int8::vector32::<S, $format>, $format, &x.q32)
+            int8!(
+                int8::scalar32,
+                int8::vector32::<S, $format>,
+                $format,
+                &x.q32
+            )
         };
     }
     macro_rules! blocks256 {
         ($format:ty) => {
-            int8!(int8::scalar256, int8::vector256::<S, $format>, $format, &x.q256)
+            int8!(
+                int8::scalar256,
+                int8::vector256::<S, $format>,
+                $format,
+                &x.q256
+            )
         };
     }
     match group.dtype {

@@ -12,7 +12,10 @@ const F16S: usize = 2 * GROUP;
 const VECTOR: usize = 4 * GROUP;
 
 /// How the vector kernels read one format.
-#[allow(clippy::missing_safety_doc, reason = "pointers are to a whole group block; see `Simd`")]
+#[allow(
+    clippy::missing_safety_doc,
+    reason = "pointers are to a whole group block; see `Simd`"
+)]
 pub(crate) trait Format {
     /// Bytes of a group block.
     const BYTES: usize;
@@ -91,7 +94,10 @@ impl Format for Q2K {
     unsafe fn sub_mins<S: Simd>(block: *const u8, v: usize) -> S::B {
         // SAFETY: as above.
         unsafe {
-            S::b_and(S::b_shr(S::b_load(block.add(2 * F16S + v * VECTOR)), 4), S::b_splat(15))
+            S::b_and(
+                S::b_shr(S::b_load(block.add(2 * F16S + v * VECTOR)), 4),
+                S::b_splat(15),
+            )
         }
     }
     #[inline(always)]
@@ -170,7 +176,13 @@ impl Format for Q5K {
     unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
         // SAFETY: as above; the fifth bits follow the nibbles.
         unsafe {
-            with_high::<S>(Q4K::codes::<S>(block, j), block.add(Q4K::BYTES), j as u32, 1, 4)
+            with_high::<S>(
+                Q4K::codes::<S>(block, j),
+                block.add(Q4K::BYTES),
+                j as u32,
+                1,
+                4,
+            )
         }
     }
 }
@@ -210,7 +222,11 @@ pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool
         }
         // File: 32 bytes of high bits (set: not less 4), 64 code bytes, 12 scale bytes, d.
         DType::Q3_K => {
-            pack_words(&q3_scales(&src[96..108]).map(|s| s as u8), &mut dst[F16S..], row);
+            pack_words(
+                &q3_scales(&src[96..108]).map(|s| s as u8),
+                &mut dst[F16S..],
+                row,
+            );
             pack_words(&src[32..96], &mut dst[F16S + 4 * VECTOR..], row);
             pack_words(&src[..32], &mut dst[F16S + 20 * VECTOR..], row);
             pack_f16(&src[108..], dst, row)
@@ -236,7 +252,7 @@ pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool
     }
 }
 
-/// The 16 six-bit scales of Q3_K, less 32.
+/// The 16 six-bit scales of `Q3_K`, less 32.
 fn q3_scales(src: &[u8]) -> [i8; 16] {
     std::array::from_fn(|j| {
         let low = if j < 8 { src[j] & 15 } else { src[j - 8] >> 4 };
@@ -245,7 +261,7 @@ fn q3_scales(src: &[u8]) -> [i8; 16] {
     })
 }
 
-/// The 8 six-bit scales and 8 six-bit minimums of Q4_K and Q5_K.
+/// The 8 six-bit scales and 8 six-bit minimums of `Q4_K` and `Q5_K`.
 fn q4_scales(src: &[u8]) -> ([u8; 8], [u8; 8]) {
     let mut scales = [0; 8];
     let mut mins = [0; 8];
@@ -284,9 +300,10 @@ pub(crate) fn unpack(dtype: DType, block: &[u8], row: usize) -> Block {
                 let both = byte(2 * F16S, s);
                 ((both & 15).into(), (both >> 4).into())
             }
-            DType::Q4_K | DType::Q5_K => {
-                (byte(2 * F16S, s / 2).into(), byte(2 * F16S + 2 * VECTOR, s / 2).into())
-            }
+            DType::Q4_K | DType::Q5_K => (
+                byte(2 * F16S, s / 2).into(),
+                byte(2 * F16S + 2 * VECTOR, s / 2).into(),
+            ),
             _ => ((byte(F16S, s) as i8).into(), 0),
         };
     }
@@ -299,9 +316,7 @@ pub(crate) fn unpack(dtype: DType, block: &[u8], row: usize) -> Block {
         let t = j % 4;
         let nibble = |at: usize| byte(at, 32 * (j / 2) + l) >> (4 * (j % 2)) & 15;
         *code = match dtype {
-            DType::Q2_K => {
-                (byte(2 * F16S + 4 * VECTOR, 32 * half + l) >> (2 * t) & 3).into()
-            }
+            DType::Q2_K => (byte(2 * F16S + 4 * VECTOR, 32 * half + l) >> (2 * t) & 3).into(),
             DType::Q3_K => {
                 let low = byte(F16S + 4 * VECTOR, 32 * half + l) >> (2 * t) & 3;
                 let high = byte(F16S + 20 * VECTOR, l) >> j & 1;

@@ -10,12 +10,16 @@ pub(crate) const BLOCK: usize = 32;
 
 /// Doubled E2M1 values (OCP Microscaling Formats 1.0, section 5.3.3) by code.
 pub(crate) const MXFP4_TABLE: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
-/// The non-linear 4-bit table of IQ4_NL.
-pub(crate) const IQ4_NL_TABLE: [i8; 16] =
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// The non-linear 4-bit table of `IQ4_NL`.
+pub(crate) const IQ4_NL_TABLE: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
 
 /// How the vector kernels read one format.
-#[allow(clippy::missing_safety_doc, reason = "pointers are to a whole group block; see `Simd`")]
+#[allow(
+    clippy::missing_safety_doc,
+    reason = "pointers are to a whole group block; see `Simd`"
+)]
 pub(crate) trait Format {
     /// Bytes of a group block.
     const BYTES: usize;
@@ -40,7 +44,12 @@ unsafe fn nibbles<S: Simd>(p: *const u8) -> [S::B; 8] {
     // SAFETY: the caller gives a pointer to four vectors of codes.
     unsafe {
         let mask = S::b_splat(0x0f);
-        let v = [S::b_load(p), S::b_load(p.add(64)), S::b_load(p.add(128)), S::b_load(p.add(192))];
+        let v = [
+            S::b_load(p),
+            S::b_load(p.add(64)),
+            S::b_load(p.add(128)),
+            S::b_load(p.add(192)),
+        ];
         [
             S::b_and(v[0], mask),
             S::b_and(v[1], mask),
@@ -211,12 +220,8 @@ pub(crate) fn unpack(dtype: DType, block: &[u8], row: usize) -> Block {
         *code = match dtype {
             DType::Q4_0 => nibble(&block[SCALES..], i) - 8,
             DType::Q4_1 => nibble(&block[2 * SCALES..], i),
-            DType::Q5_0 => {
-                (nibble(&block[SCALES + FIFTH..], i) | fifth(&block[SCALES..], i)) - 16
-            }
-            DType::Q5_1 => {
-                nibble(&block[2 * SCALES + FIFTH..], i) | fifth(&block[2 * SCALES..], i)
-            }
+            DType::Q5_0 => (nibble(&block[SCALES + FIFTH..], i) | fifth(&block[SCALES..], i)) - 16,
+            DType::Q5_1 => nibble(&block[2 * SCALES + FIFTH..], i) | fifth(&block[2 * SCALES..], i),
             DType::Q8_0 => i32::from(lane_byte(&block[SCALES..], row, i) as i8),
             DType::IQ4_NL => IQ4_NL_TABLE[nibble(&block[SCALES..], i) as usize].into(),
             DType::MXFP4 => MXFP4_TABLE[nibble(&block[GROUP..], i) as usize].into(),
@@ -233,5 +238,9 @@ pub(crate) fn unpack(dtype: DType, block: &[u8], row: usize) -> Block {
 
 /// `2^(e - 128)`: half the scale that the exponent stands for.
 pub(crate) fn e8m0_half(e: u8) -> f32 {
-    f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (u32::from(e) - 1) << 23 })
+    f32::from_bits(if e < 2 {
+        0x0020_0000 << e
+    } else {
+        (u32::from(e) - 1) << 23
+    })
 }

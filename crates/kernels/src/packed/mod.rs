@@ -6,10 +6,10 @@
 //! is what makes results independent of the instruction set.
 //!
 //! Codes keep the bit layout of the source format within each row, so packing is a copy of 4-byte
-//! words; only sub-byte scales of K-quants and the fifth bits of Q5_0 and Q5_1 are rearranged.
+//! words; only sub-byte scales of K-quants and the fifth bits of `Q5_0` and `Q5_1` are rearranged.
 
-pub(crate) mod block32;
 pub(crate) mod block256;
+pub(crate) mod block32;
 
 use crate::buffer::AlignedBytes;
 use crate::dtype::DType;
@@ -66,14 +66,21 @@ impl PackedMatrix {
         data: &[u8],
     ) -> Result<Self, PackError> {
         let block_len = dtype.block_len();
-        let shape_error = PackError::Shape { rows, cols, block_len };
+        let shape_error = PackError::Shape {
+            rows,
+            cols,
+            block_len,
+        };
         if rows == 0 || cols == 0 {
             return Err(shape_error);
         }
         let row_bytes = dtype.row_bytes(cols).ok_or(shape_error.clone())?;
         let expected = row_bytes.checked_mul(rows).ok_or(shape_error.clone())?;
         if data.len() != expected {
-            return Err(PackError::Length { found: data.len(), expected });
+            return Err(PackError::Length {
+                found: data.len(),
+                expected,
+            });
         }
         let blocks = cols / block_len;
         let group_block = group_block_bytes(dtype);
@@ -84,29 +91,41 @@ impl PackedMatrix {
         let finite = AtomicBool::new(true);
         let out = SharedMut::new(packed.as_mut_slice());
         let block_bytes = dtype.block_bytes();
-        pool.for_chunks(n_groups, n_groups.div_ceil(pool.threads() * 8), |_, groups| {
-            let start = groups.start;
-            // SAFETY: chunks of one call never overlap.
-            let out = unsafe { out.slice(start * group_bytes..groups.end * group_bytes) };
-            let mut all_finite = true;
-            for group in groups {
-                let dst = &mut out[(group - start) * group_bytes..][..group_bytes];
-                for row in 0..GROUP.min(rows - group * GROUP) {
-                    let src = &data[(group * GROUP + row) * row_bytes..][..row_bytes];
-                    let blocks = src.chunks_exact(block_bytes).zip(dst.chunks_exact_mut(group_block));
-                    for (src, dst) in blocks {
-                        all_finite &= pack_block(dtype, src, dst, row);
+        pool.for_chunks(
+            n_groups,
+            n_groups.div_ceil(pool.threads() * 8),
+            |_, groups| {
+                let start = groups.start;
+                // SAFETY: chunks of one call never overlap.
+                let out = unsafe { out.slice(start * group_bytes..groups.end * group_bytes) };
+                let mut all_finite = true;
+                for group in groups {
+                    let dst = &mut out[(group - start) * group_bytes..][..group_bytes];
+                    for row in 0..GROUP.min(rows - group * GROUP) {
+                        let src = &data[(group * GROUP + row) * row_bytes..][..row_bytes];
+                        let blocks = src
+                            .chunks_exact(block_bytes)
+                            .zip(dst.chunks_exact_mut(group_block));
+                        for (src, dst) in blocks {
+                            all_finite &= pack_block(dtype, src, dst, row);
+                        }
                     }
                 }
-            }
-            if !all_finite {
-                finite.store(false, Ordering::Relaxed);
-            }
-        });
+                if !all_finite {
+                    finite.store(false, Ordering::Relaxed);
+                }
+            },
+        );
         if !finite.into_inner() {
             return Err(PackError::NotFinite);
         }
-        Ok(Self { dtype, rows, cols, group_bytes, data: packed })
+        Ok(Self {
+            dtype,
+            rows,
+            cols,
+            group_bytes,
+            data: packed,
+        })
     }
 
     /// Storage type of the weights.

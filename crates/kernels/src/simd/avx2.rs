@@ -2,6 +2,7 @@
 #![allow(
     unsafe_op_in_unsafe_fn,
     clippy::undocumented_unsafe_blocks,
+    clippy::wildcard_imports,
     reason = "each function is a few intrinsics under the contract in `simd`"
 )]
 
@@ -10,14 +11,6 @@ use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2;
-
-/// Adds 8 lanes: `i + (i+4)`, `i + (i+2)`, `i + (i+1)`.
-#[inline(always)]
-pub(crate) unsafe fn sum8(x: __m256) -> f32 {
-    let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-}
 
 #[inline(always)]
 unsafe fn widen_bf16(p: *const u16) -> __m256 {
@@ -43,7 +36,10 @@ unsafe fn dot_signed(w: __m256i, a: __m256i) -> __m256i {
 
 #[inline(always)]
 unsafe fn load2(p: *const u8) -> [__m256i; 2] {
-    [_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast())]
+    [
+        _mm256_loadu_si256(p.cast()),
+        _mm256_loadu_si256(p.add(32).cast()),
+    ]
 }
 
 impl Simd for Avx2 {
@@ -76,7 +72,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn f_store_f16(p: *mut u16, x: Self::F) {
         _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x[0]));
-        _mm_storeu_si128(p.add(8).cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x[1]));
+        _mm_storeu_si128(
+            p.add(8).cast(),
+            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x[1]),
+        );
     }
     #[inline(always)]
     unsafe fn f_load_bf16(p: *const u16) -> Self::F {
@@ -87,28 +86,26 @@ impl Simd for Avx2 {
         [widen_e8m0_half(p), widen_e8m0_half(p.add(8))]
     }
     #[inline(always)]
-    unsafe fn f_add(a: Self::F, b: Self::F) -> Self::F {
-        [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
-    }
-    #[inline(always)]
     unsafe fn f_mul(a: Self::F, b: Self::F) -> Self::F {
         [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
     }
     #[inline(always)]
     unsafe fn f_fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])]
+        [
+            _mm256_fmadd_ps(a[0], b[0], c[0]),
+            _mm256_fmadd_ps(a[1], b[1], c[1]),
+        ]
     }
     #[inline(always)]
     unsafe fn f_fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        [_mm256_fnmadd_ps(a[0], b[0], c[0]), _mm256_fnmadd_ps(a[1], b[1], c[1])]
+        [
+            _mm256_fnmadd_ps(a[0], b[0], c[0]),
+            _mm256_fnmadd_ps(a[1], b[1], c[1]),
+        ]
     }
     #[inline(always)]
     unsafe fn f_from_i(x: Self::I) -> Self::F {
         [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])]
-    }
-    #[inline(always)]
-    unsafe fn f_sum(x: Self::F) -> f32 {
-        sum8(_mm256_add_ps(x[0], x[1]))
     }
 
     #[inline(always)]
@@ -121,7 +118,10 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn i_mul(a: Self::I, b: Self::I) -> Self::I {
-        [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
+        [
+            _mm256_mullo_epi32(a[0], b[0]),
+            _mm256_mullo_epi32(a[1], b[1]),
+        ]
     }
     #[inline(always)]
     unsafe fn i_byte_u(x: Self::B, index: i32) -> Self::I {
@@ -174,7 +174,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn b_lookup(table: &[i8; 16], index: Self::B) -> Self::B {
         let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
-        [_mm256_shuffle_epi8(table, index[0]), _mm256_shuffle_epi8(table, index[1])]
+        [
+            _mm256_shuffle_epi8(table, index[0]),
+            _mm256_shuffle_epi8(table, index[1]),
+        ]
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 #![allow(
     unsafe_op_in_unsafe_fn,
     clippy::undocumented_unsafe_blocks,
+    clippy::wildcard_imports,
     reason = "each function is one or two intrinsics under the contract in `simd`"
 )]
 
@@ -52,10 +53,6 @@ impl Simd for Avx512 {
         _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny))
     }
     #[inline(always)]
-    unsafe fn f_add(a: __m512, b: __m512) -> __m512 {
-        _mm512_add_ps(a, b)
-    }
-    #[inline(always)]
     unsafe fn f_mul(a: __m512, b: __m512) -> __m512 {
         _mm512_mul_ps(a, b)
     }
@@ -70,11 +67,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn f_from_i(x: __m512i) -> __m512 {
         _mm512_cvtepi32_ps(x)
-    }
-    #[inline(always)]
-    unsafe fn f_sum(x: __m512) -> f32 {
-        let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
-        super::avx2::sum8(eight)
     }
 
     #[inline(always)]

@@ -1,8 +1,7 @@
 //! The 16-lane vector that kernels are written against, once for all instruction sets.
 //!
 //! A vector of weights holds 16 rows side by side: 16 floats, 16 integers, or 16 times 4 bytes. It
-//! is one AVX-512 register, two AVX2 or four NEON ones. No operation here mixes lanes, except the
-//! two reductions, whose order is fixed.
+//! is one AVX-512 register, two AVX2 or four NEON ones. No operation here mixes lanes.
 //!
 //! Every method is `unsafe` for one reason: the caller must run on a machine that has the
 //! instruction set, inside a function compiled for it. Loads and stores need valid pointers; none
@@ -19,7 +18,10 @@ pub(crate) mod neon;
 pub(crate) const LANES: usize = 16;
 
 /// 16-lane operations of one instruction set.
-#[allow(clippy::missing_safety_doc, reason = "one contract for all, in the module's comment")]
+#[allow(
+    clippy::missing_safety_doc,
+    reason = "one contract for all, in the module's comment"
+)]
 pub(crate) trait Simd: Copy {
     /// 16 f32.
     type F: Copy;
@@ -43,15 +45,12 @@ pub(crate) trait Simd: Copy {
     /// Block scales stored as the 8-bit exponents of MXFP4, halved (its table holds doubled
     /// values): `2^(e - 128)`.
     unsafe fn f_load_e8m0_half(p: *const u8) -> Self::F;
-    unsafe fn f_add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn f_mul(a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     unsafe fn f_fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `c - a * b`, rounded once.
     unsafe fn f_fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     unsafe fn f_from_i(x: Self::I) -> Self::F;
-    /// Adds lanes in the fixed tree: `i + (i+8)`, `i + (i+4)`, `i + (i+2)`, `i + (i+1)`.
-    unsafe fn f_sum(x: Self::F) -> f32;
 
     unsafe fn i_splat(x: i32) -> Self::I;
     unsafe fn i_add(a: Self::I, b: Self::I) -> Self::I;

@@ -2,11 +2,11 @@
 
 use terang_kernels::DType;
 
-/// A small generator, enough for test data (SplitMix64).
-pub struct Random(pub u64);
+/// A small generator, enough for test data (`SplitMix64`).
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -15,7 +15,7 @@ impl Random {
     }
 
     /// Uniform in -1 to 1.
-    pub fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
@@ -29,7 +29,12 @@ impl Random {
 }
 
 /// A matrix as files hold it: random codes, finite scales.
-pub fn random_matrix(random: &mut Random, dtype: DType, rows: usize, cols: usize) -> Vec<u8> {
+pub(crate) fn random_matrix(
+    random: &mut Random,
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+) -> Vec<u8> {
     let mut data = Vec::new();
     for _ in 0..rows * cols / dtype.block_len() {
         let start = data.len();

@@ -198,11 +198,7 @@ impl<'t> Interpreter<'t> {
         Ok(Flow::Next)
     }
 
-    fn for_loop(
-        &mut self,
-        for_loop: &'t ast::ForLoop<'t>,
-        scope: &Rc<Scope>,
-    ) -> Outcome<Flow> {
+    fn for_loop(&mut self, for_loop: &'t ast::ForLoop<'t>, scope: &Rc<Scope>) -> Outcome<Flow> {
         if for_loop.recursive {
             return Err(Failure::new("recursive loops are not supported"));
         }
@@ -290,7 +286,9 @@ impl<'t> Interpreter<'t> {
 
     fn expr_unlocated(&mut self, expr: &'t Expr<'t>, scope: &Rc<Scope>) -> Outcome<Value> {
         match expr {
-            Expr::Var(var) => Ok(scope.get(var.id).unwrap_or_else(|| functions::global(var.id))),
+            Expr::Var(var) => Ok(scope
+                .get(var.id)
+                .unwrap_or_else(|| functions::global(var.id))),
             Expr::Const(constant) => Ok(functions::constant(&constant.value)),
             Expr::Slice(slice) => {
                 let value = self.expr(&slice.expr, scope)?;
@@ -463,7 +461,9 @@ impl<'t> Interpreter<'t> {
                     Expr::GetAttr(attr) => attr.name,
                     other => other.description(),
                 };
-                Err(Failure::new(format!("{name:?} is undefined and cannot be called")))
+                Err(Failure::new(format!(
+                    "{name:?} is undefined and cannot be called"
+                )))
             }
             other => Err(Failure::new(format!("a {} cannot be called", other.kind()))),
         }
@@ -537,4 +537,3 @@ impl<'t> Interpreter<'t> {
         value.iterate(&mut self.budget)
     }
 }
-

@@ -12,7 +12,13 @@ const RANGE_MAX: i128 = 100_000;
 
 /// The global of that name; undefined if there is none.
 pub(super) fn global(name: &str) -> Value {
-    const FUNCTIONS: [&str; 5] = ["raise_exception", "strftime_now", "namespace", "range", "dict"];
+    const FUNCTIONS: [&str; 5] = [
+        "raise_exception",
+        "strftime_now",
+        "namespace",
+        "range",
+        "dict",
+    ];
     FUNCTIONS
         .iter()
         .find(|&&function| function == name)
@@ -34,17 +40,15 @@ pub(super) fn constant(value: &minijinja::Value) -> Value {
     }
 }
 
-pub(super) fn call(
-    interpreter: &mut Interpreter<'_>,
-    name: &str,
-    args: &Args,
-) -> Outcome<Value> {
+pub(super) fn call(interpreter: &mut Interpreter<'_>, name: &str, args: &Args) -> Outcome<Value> {
     let budget = &mut interpreter.budget;
     match name {
         "raise_exception" => {
             let message = args.get(0, "message").and_then(Value::as_str);
             let message: String = message.unwrap_or("no message").chars().take(400).collect();
-            Err(Failure::new(format!("it refuses this conversation: {message}")))
+            Err(Failure::new(format!(
+                "it refuses this conversation: {message}"
+            )))
         }
         "strftime_now" => {
             let format = args.get(0, "format").and_then(Value::as_str);
@@ -95,12 +99,21 @@ pub(super) fn call(
                 start.saturating_sub(stop)
             };
             let stride = step.saturating_abs();
-            let count = if span <= 0 { 0 } else { (span - 1) / stride + 1 };
+            let count = if span <= 0 {
+                0
+            } else {
+                (span - 1) / stride + 1
+            };
             if count > RANGE_MAX {
-                return Err(Failure::new(format!("a range of over {RANGE_MAX} elements")));
+                return Err(Failure::new(format!(
+                    "a range of over {RANGE_MAX} elements"
+                )));
             }
             budget.allocate(count as usize * size_of::<Value>())?;
-            Value::list((0..count).map(|i| Value::Int(start + i * step)).collect(), budget)
+            Value::list(
+                (0..count).map(|i| Value::Int(start + i * step)).collect(),
+                budget,
+            )
         }
         other => Err(Failure::new(format!("unknown function {other:?}"))),
     }

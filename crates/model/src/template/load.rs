@@ -2,6 +2,7 @@
 
 use super::budget::{Failure, Outcome};
 use super::{ChatTemplate, Tokenizer};
+use crate::gguf::Metadata;
 use crate::{Error, Result};
 use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::{Token, WhitespaceConfig, parse as parse_jinja, tokenize};
@@ -23,6 +24,12 @@ const WHITESPACE: WhitespaceConfig = WhitespaceConfig {
 };
 
 impl ChatTemplate {
+    /// The template of a GGUF file; `None` if it has none.
+    pub fn from_gguf(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        let source = metadata.get_opt::<&str>("tokenizer.chat_template")?;
+        source.map(|source| Self::new(source, tokenizer)).transpose()
+    }
+
     /// The template of a Hugging Face model folder: `chat_template.jinja`, or `chat_template` in
     /// `tokenizer_config.json`; `None` if the model has none.
     pub fn from_folder(folder: &Path, tokenizer: &Tokenizer) -> Result<Option<Self>> {
@@ -45,7 +52,9 @@ impl ChatTemplate {
                 .and_then(|entry| entry["template"].as_str()),
             other => other.as_str(),
         };
-        source.map(|source| Self::new(source, tokenizer)).transpose()
+        source
+            .map(|source| Self::new(source, tokenizer))
+            .transpose()
     }
 }
 

@@ -9,7 +9,11 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 fn mismatch(op: &str, left: &Value, right: &Value) -> Failure {
-    Failure::new(format!("{op} takes no {} and {}", left.kind(), right.kind()))
+    Failure::new(format!(
+        "{op} takes no {} and {}",
+        left.kind(),
+        right.kind()
+    ))
 }
 
 pub(super) fn negate(value: &Value) -> Outcome<Value> {
@@ -215,11 +219,7 @@ pub(super) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Outcome
 }
 
 /// `None` where Python would not compare the two.
-pub(super) fn order(
-    left: &Value,
-    right: &Value,
-    budget: &mut Budget,
-) -> Outcome<Option<Ordering>> {
+pub(super) fn order(left: &Value, right: &Value, budget: &mut Budget) -> Outcome<Option<Ordering>> {
     budget.step(1)?;
     Ok(match (left, right) {
         (Value::Str(a), Value::Str(b)) => {
@@ -409,7 +409,11 @@ fn slice_places(
     let n = length as i128;
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
     let clamp = |index: i128| {
-        let index = if index < 0 { index.saturating_add(n) } else { index };
+        let index = if index < 0 {
+            index.saturating_add(n)
+        } else {
+            index
+        };
         index.clamp(low, high)
     };
     let first = start.map_or(if step > 0 { low } else { high }, clamp);

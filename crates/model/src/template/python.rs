@@ -69,7 +69,10 @@ fn write_repr(writer: &mut Writer<'_>, value: &Value) -> Outcome<()> {
             }
             writer.push("}")
         }
-        other => Err(Failure::new(format!("a {} cannot be written", other.kind()))),
+        other => Err(Failure::new(format!(
+            "a {} cannot be written",
+            other.kind()
+        ))),
     }
 }
 
@@ -164,9 +167,11 @@ pub(super) fn write_json(
         Value::Bool(false) => writer.push("false"),
         Value::Int(value) => writer.push(&value.to_string()),
         Value::Float(value) if value.is_nan() => writer.push("NaN"),
-        Value::Float(value) if value.is_infinite() => {
-            writer.push(if *value > 0.0 { "Infinity" } else { "-Infinity" })
-        }
+        Value::Float(value) if value.is_infinite() => writer.push(if *value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }),
         Value::Float(value) => writer.push(&float_repr(*value)),
         Value::Str(text) => write_json_string(writer, text, style.ascii),
         Value::List(list) => {

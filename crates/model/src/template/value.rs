@@ -190,7 +190,10 @@ impl Value {
                     .map(|c| Self::str(c.encode_utf8(&mut buffer)))
                     .collect())
             }
-            other => Err(Failure::new(format!("a {} cannot be iterated", other.kind()))),
+            other => Err(Failure::new(format!(
+                "a {} cannot be iterated",
+                other.kind()
+            ))),
         }
     }
 

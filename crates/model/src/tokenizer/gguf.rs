@@ -2,10 +2,12 @@
 
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
+use super::json_format::MERGES_MAX;
 use super::json::{MergeBuilder, byte_tokens, conflict_text, lookup};
 use super::split::{self, Behavior, Normalize, Pattern, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
 use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
+use crate::gguf::{Metadata, Strings};
 use crate::{Error, Result};
 use hashbrown::HashMap;
 use std::path::Path;
@@ -44,10 +46,63 @@ pub struct GgufVocab<'a> {
     pub add_space_prefix: Option<bool>,
 }
 
+impl<'a> GgufVocab<'a> {
+    /// Reads the keys `tokenizer.ggml.*`.
+    pub fn read(metadata: &'a Metadata) -> Result<Self> {
+        let key = |name: &str| format!("tokenizer.ggml.{name}");
+        let id = |name: &str| metadata.get_opt::<u32>(&key(name));
+        let strings = |name: &str, limit: usize| -> Result<Vec<&'a str>> {
+            let Some(strings) = metadata.get_opt::<Strings<'a>>(&key(name))? else {
+                return Ok(Vec::new());
+            };
+            if strings.len() > limit {
+                let found = format!("{} elements", strings.len());
+                let allowed = format!("at most {limit}");
+                return Err(Error::invalid(metadata.path(), key(name), found, allowed));
+            }
+            strings.utf8().collect()
+        };
+        let tokens = strings("tokens", TOKENS_MAX)?;
+        let types = key("token_type");
+        let scores = key("scores");
+        Ok(Self {
+            model: metadata.str(&key("model"))?,
+            pre: metadata.get_opt(&key("pre"))?,
+            scores: if metadata.contains(&scores) {
+                // One over, so that a list that is too long is seen to be so.
+                metadata.floats(&scores)?.take(tokens.len() + 1).collect()
+            } else {
+                Vec::new()
+            },
+            token_types: if metadata.contains(&types) {
+                let types = metadata.ints(&types)?.take(tokens.len() + 1);
+                types.map(|t| i32::try_from(t).unwrap_or(-1)).collect()
+            } else {
+                Vec::new()
+            },
+            tokens,
+            merges: strings("merges", MERGES_MAX)?,
+            bos: id("bos_token_id")?,
+            eos: id("eos_token_id")?,
+            eot: id("eot_token_id")?,
+            eom: id("eom_token_id")?,
+            unknown: id("unknown_token_id")?,
+            padding: id("padding_token_id")?,
+            add_bos: metadata.get_opt(&key("add_bos_token"))?,
+            add_space_prefix: metadata.get_opt(&key("add_space_prefix"))?,
+        })
+    }
+}
+
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TYPES: &str = "tokenizer.ggml.token_type";
 
 impl Tokenizer {
+    /// The tokenizer of a GGUF file.
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self> {
+        Self::from_gguf_vocab(metadata.path(), &GgufVocab::read(metadata)?)
+    }
+
     /// Builds from GGUF metadata; `path` is named in errors.
     pub fn from_gguf_vocab(path: &Path, vocab: &GgufVocab<'_>) -> Result<Self> {
         Builder { path, gguf: vocab }.build()

@@ -164,11 +164,6 @@ impl Vocab {
             table.insert_unique(hash, id, |&other| hasher.hash_one(bytes_of(other)));
         }
     }
-
-    /// Ids of all tokens that there are, ascending.
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.spans.len() as u32).filter(|&id| self.kinds[id as usize] != Kind::Absent)
-    }
 }
 
 /// Why a token cannot be put into the vocabulary.

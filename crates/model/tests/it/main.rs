@@ -1,0 +1,6 @@
+//! Integration tests of the model crate.
+
+#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod text_data;
+mod text_parity;
