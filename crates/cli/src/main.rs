@@ -10,6 +10,7 @@ mod catalogue;
 mod commands;
 mod data_dir;
 mod interrupt;
+mod markdown;
 mod messages;
 mod output;
 mod problem;
