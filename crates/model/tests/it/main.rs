@@ -1,0 +1,9 @@
+//! Tests of the public interface of `terang-model`, in one binary.
+
+mod bounds;
+mod files_checkpoint;
+mod files_fuzzed;
+mod files_gguf;
+mod files_mapped;
+mod files_safetensors;
+mod gguf_writer;
