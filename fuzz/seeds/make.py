@@ -2,7 +2,8 @@
 """Writes the seeds of the file targets: small sound files (no packages needed).
 
     python fuzz/seeds/make.py
-    cargo fuzz run gguf fuzz/corpus/gguf fuzz/seeds/gguf -- -max_total_time=60
+    mkdir -p fuzz/corpus/gguf && cd fuzz
+    cargo fuzz run gguf corpus/gguf seeds/gguf -- -max_total_time=60
 """
 
 import json

@@ -185,10 +185,7 @@ fn attack_03_string_length() {
         key.extend([0; 32]);
         refuse_bytes(&key, &["key 0", &len.to_string()]);
     }
-    refuse(
-        &GgufWriter::default().raw_key("", 0, &[0]),
-        &["key 0", "0 bytes"],
-    );
+    refuse(&GgufWriter::default().u32("", 0), &["key 0", "0 bytes"]);
     let long = "k".repeat(300);
     refuse(
         &GgufWriter::default().u32(&long, 0),
