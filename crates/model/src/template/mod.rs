@@ -269,11 +269,23 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Outcome<T> + Send) -> Result<T
             Err(e) => Err(Failure::new(format!("no thread: {e}"))),
         }
     });
-    result.map_err(|failure| Error::Template {
-        reason: match failure.line {
-            Some(line) => format!("line {line}: {}", failure.reason),
-            None => failure.reason,
-        },
+    result.map_err(|failure| {
+        // Parts of the reason are the template's own words.
+        let reason: String = failure
+            .reason
+            .chars()
+            .flat_map(|c| {
+                let escaped = c.is_control().then(|| c.escape_default());
+                let plain = escaped.is_none().then_some(c);
+                escaped.into_iter().flatten().chain(plain)
+            })
+            .collect();
+        Error::Template {
+            reason: match failure.line {
+                Some(line) => format!("line {line}: {reason}"),
+                None => reason,
+            },
+        }
     })
 }
 

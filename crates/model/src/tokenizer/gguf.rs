@@ -4,7 +4,8 @@ use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
 use super::json_format::MERGES_MAX;
 use super::json::{MergeBuilder, byte_tokens, conflict_text, lookup};
-use super::split::{self, Behavior, Normalize, Pattern, Split};
+use super::pattern::Pattern;
+use super::split::{Behavior, Normalize, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
 use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
 use crate::gguf::{Metadata, Strings};
@@ -234,7 +235,7 @@ impl Builder<'_, '_, '_> {
         let mut split = Vec::new();
         for pattern in pre.patterns {
             split.push(Split::Pattern {
-                pattern: split::regex(self.path, PRE, pattern)?,
+                pattern: Pattern::regex(self.path, PRE, pattern)?,
                 behavior: Behavior::Isolated,
                 invert: false,
             });

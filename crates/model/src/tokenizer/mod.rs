@@ -15,6 +15,7 @@ mod detokenize;
 mod gguf;
 mod json;
 mod json_format;
+mod pattern;
 mod pretokenizers;
 mod split;
 mod vocab;

@@ -102,7 +102,7 @@ fn qwen3_from_json_equals_the_reference() {
 fn llama3_from_json_equals_the_reference() {
     if let Some((_, tokenizer)) = json_tokenizer("llama3") {
         check(&tokenizer, "llama3", |_| false);
-        assert_eq!(tokenizer.add_bos(), tokenizer.id_of("<|begin_of_text|>"));
+        assert_eq!(tokenizer.bos(), tokenizer.id_of("<|begin_of_text|>"));
     }
 }
 
@@ -199,5 +199,6 @@ fn a_sentence_piece_gguf_vocabulary_equals_the_reference() {
         ..GgufVocab::default()
     };
     let tokenizer = Tokenizer::from_gguf_vocab(&path, &vocab).unwrap();
-    check(&tokenizer, "gemma3", |_| false);
+    // A conversion turns `▁▁` into two spaces, so that a written `▁▁` is no longer that token.
+    check(&tokenizer, "gemma3", |text| text.contains('▁'));
 }
