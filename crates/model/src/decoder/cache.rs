@@ -47,7 +47,13 @@ impl Sequence {
 
 impl KvPool {
     pub(super) fn new(layout: KvLayout, n_layers: usize, pages_max: usize) -> Self {
-        Self { layout, n_layers, pages: Vec::new(), free: Vec::new(), pages_max }
+        Self {
+            layout,
+            n_layers,
+            pages: Vec::new(),
+            free: Vec::new(),
+            pages_max,
+        }
     }
 
     /// Positions for which there is room besides those in use.
@@ -74,7 +80,11 @@ impl KvPool {
         let missing = wanted.saturating_sub(sequence.block_table.len());
         if missing * PAGE > self.free_positions() {
             let limit = self.pages_max * PAGE;
-            return Err(Error::Limit { what: "key-value cache positions", found: len, limit });
+            return Err(Error::Limit {
+                what: "key-value cache positions",
+                found: len,
+                limit,
+            });
         }
         for _ in 0..missing {
             let page = self.free.pop().unwrap_or_else(|| {
@@ -127,12 +137,19 @@ mod tests {
 
     #[test]
     fn pages_are_reused_and_the_limit_holds() {
-        let layout = KvLayout { n_kv_heads: 1, head_dim: 16, dtype: KvType::F16 };
+        let layout = KvLayout {
+            n_kv_heads: 1,
+            head_dim: 16,
+            dtype: KvType::F16,
+        };
         let mut pool = KvPool::new(layout, 2, 3);
         let (mut a, mut b) = (Sequence::new(), Sequence::new());
         pool.reserve(&mut a, PAGE + 1).unwrap();
         a.set_len(PAGE + 1);
-        assert!(matches!(pool.reserve(&mut b, PAGE + 1), Err(Error::Limit { .. })));
+        assert!(matches!(
+            pool.reserve(&mut b, PAGE + 1),
+            Err(Error::Limit { .. })
+        ));
         assert_eq!(pool.pages_in_use(), 2);
         pool.truncate(&mut a, PAGE);
         pool.reserve(&mut b, 2 * PAGE).unwrap();

@@ -72,7 +72,10 @@ impl Decoder {
             chunk.sequence.set_len(place.start + place.tokens);
         }
         self.head(chunks, &places);
-        Ok(Logits { data: &self.scratch.logits, vocab_size: self.config.vocab_size })
+        Ok(Logits {
+            data: &self.scratch.logits,
+            vocab_size: self.config.vocab_size,
+        })
     }
 
     fn check_and_reserve(&self, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<Vec<Place>> {
@@ -83,18 +86,34 @@ impl Decoder {
             assert!(tokens > 0, "a chunk has at least one token");
             let limit = self.config.max_position_embeddings;
             if start + tokens > limit {
-                return Err(Error::Limit { what: "tokens in context", found: start + tokens, limit });
+                return Err(Error::Limit {
+                    what: "tokens in context",
+                    found: start + tokens,
+                    limit,
+                });
             }
             let limit = self.config.vocab_size;
             if let Some(&id) = chunk.tokens.iter().find(|&&id| id as usize >= limit) {
-                return Err(Error::Limit { what: "token id", found: id as usize, limit: limit - 1 });
+                return Err(Error::Limit {
+                    what: "token id",
+                    found: id as usize,
+                    limit: limit - 1,
+                });
             }
-            places.push(Place { first_row, start, tokens });
+            places.push(Place {
+                first_row,
+                start,
+                tokens,
+            });
             first_row += tokens;
         }
         if first_row > BATCH_TOKENS_MAX {
             let limit = BATCH_TOKENS_MAX;
-            return Err(Error::Limit { what: "tokens in one batch", found: first_row, limit });
+            return Err(Error::Limit {
+                what: "tokens in one batch",
+                found: first_row,
+                limit,
+            });
         }
         for (chunk, place) in chunks.iter_mut().zip(&places) {
             kv.reserve(chunk.sequence, place.start + place.tokens)?;
@@ -112,7 +131,12 @@ impl Decoder {
             table.and_then(|table| Some((table, table.dtype.row_bytes(d)?)))
         else {
             let name = &self.weights.embedding;
-            return Err(Error::invalid(self.source.path(), name, "gone", "the loaded tensor"));
+            return Err(Error::invalid(
+                self.source.path(),
+                name,
+                "gone",
+                "the loaded tensor",
+            ));
         };
         for &id in chunks.iter().flat_map(|chunk| chunk.tokens) {
             let row = &table.data[id as usize * row_bytes..][..row_bytes];
@@ -154,7 +178,14 @@ impl Decoder {
         let layer = &self.weights.layers[index];
         let s = &mut self.scratch;
         let (config, pool) = (&self.config, &self.pool);
-        residual(cpu, pool, layer.post_attention_norm.as_deref(), eps, &mut s.normed, &mut s.x);
+        residual(
+            cpu,
+            pool,
+            layer.post_attention_norm.as_deref(),
+            eps,
+            &mut s.normed,
+            &mut s.x,
+        );
         norm(cpu, pool, &s.x, &layer.mlp_norm, eps, &mut s.normed);
         let gate = match config.activation {
             Activation::Silu => Gate::Silu,
@@ -163,18 +194,42 @@ impl Decoder {
         };
         match (&layer.feed_forward, config.experts) {
             (FeedForward::Experts { router, experts }, Some(shape)) => {
-                mixture(cpu, pool, gate, shape, router, experts, config.hidden_size, s);
+                mixture(
+                    cpu,
+                    pool,
+                    gate,
+                    shape,
+                    router,
+                    experts,
+                    config.hidden_size,
+                    s,
+                );
             }
             (FeedForward::Dense(mlp), _) => {
                 let n = s.normed.len() / config.hidden_size;
                 let input = &s.normed;
                 let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
                 feed_forward(cpu, pool, gate, mlp, input, n, act, gate_up, hidden);
-                product(cpu, pool, &[&mlp.down], &s.hidden, n, &mut s.activations, &mut s.normed);
+                product(
+                    cpu,
+                    pool,
+                    &[&mlp.down],
+                    &s.hidden,
+                    n,
+                    &mut s.activations,
+                    &mut s.normed,
+                );
             }
             (FeedForward::Experts { .. }, None) => unreachable!("experts without their shape"),
         }
-        residual(cpu, pool, layer.post_mlp_norm.as_deref(), eps, &mut s.normed, &mut s.x);
+        residual(
+            cpu,
+            pool,
+            layer.post_mlp_norm.as_deref(),
+            eps,
+            &mut s.normed,
+            &mut s.x,
+        );
     }
 
     /// `normed` to attention's output in `normed`; keys and values into the cache.
@@ -182,7 +237,11 @@ impl Decoder {
         let config = &self.config;
         let (cpu, pool, eps) = (self.cpu, &self.pool, config.rms_norm_eps);
         let layer = &self.weights.layers[index];
-        let LayerConfig { sliding_window, rope, .. } = config.layers[index];
+        let LayerConfig {
+            sliding_window,
+            rope,
+            ..
+        } = config.layers[index];
         let s = &mut self.scratch;
         let n = s.normed.len() / config.hidden_size;
         let dim = config.head_dim;
@@ -190,7 +249,15 @@ impl Decoder {
         let kv_width = config.num_key_value_heads * dim;
         let width = q_width + 2 * kv_width;
         let weights = [&layer.q, &layer.k, &layer.v];
-        product(cpu, pool, &weights, &s.normed, n, &mut s.activations, &mut s.qkv);
+        product(
+            cpu,
+            pool,
+            &weights,
+            &s.normed,
+            n,
+            &mut s.activations,
+            &mut s.qkv,
+        );
         let rotation = rope.map(|r| (config.rope[r].pairing, &s.cos[r], &s.sin[r]));
         let pairs = rope.map_or(0, |r| self.frequencies[r].len());
         rows::for_rows(pool, n, &mut s.qkv, |range, qkv| {
@@ -218,7 +285,11 @@ impl Decoder {
         let layout = self.kv_layout();
         let s = &mut self.scratch;
         for (chunk, place) in chunks.iter().zip(places) {
-            let rows = s.qkv.chunks_exact(width).skip(place.first_row).take(place.tokens);
+            let rows = s
+                .qkv
+                .chunks_exact(width)
+                .skip(place.first_row)
+                .take(place.tokens);
             for (position, row) in (place.start..).zip(rows) {
                 let page = kv.page_mut(chunk.sequence, index, position);
                 let (keys, values) = row[q_width..].split_at(kv_width);
@@ -228,10 +299,24 @@ impl Decoder {
         let jobs: Vec<Job<'_>> = chunks
             .iter()
             .zip(places)
-            .map(|(chunk, &Place { first_row, start, tokens })| {
-                let pages = kv.pages(chunk.sequence, index, start + tokens);
-                Job { pages, first_row, start, tokens }
-            })
+            .map(
+                |(
+                    chunk,
+                    &Place {
+                        first_row,
+                        start,
+                        tokens,
+                    },
+                )| {
+                    let pages = kv.pages(chunk.sequence, index, start + tokens);
+                    Job {
+                        pages,
+                        first_row,
+                        start,
+                        tokens,
+                    }
+                },
+            )
             .collect();
         let attention = Attention {
             n_heads: config.num_attention_heads,
@@ -242,7 +327,15 @@ impl Decoder {
         };
         s.attended.resize(n * q_width, 0.0);
         attend(cpu, pool, &attention, &jobs, &s.qkv, width, &mut s.attended);
-        product(cpu, pool, &[&layer.o], &s.attended, n, &mut s.activations, &mut s.normed);
+        product(
+            cpu,
+            pool,
+            &[&layer.o],
+            &s.attended,
+            n,
+            &mut s.activations,
+            &mut s.normed,
+        );
     }
 
     fn head(&mut self, chunks: &[Chunk<'_>], places: &[Place]) {
@@ -257,15 +350,27 @@ impl Decoder {
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => place.first_row..end,
             };
-            s.hidden.extend_from_slice(&s.x[wanted.start * d..wanted.end * d]);
+            s.hidden
+                .extend_from_slice(&s.x[wanted.start * d..wanted.end * d]);
         }
         let n = s.hidden.len() / d;
-        norm(cpu, pool, &s.hidden, &self.weights.final_norm, config.rms_norm_eps, &mut s.normed);
+        norm(
+            cpu,
+            pool,
+            &s.hidden,
+            &self.weights.final_norm,
+            config.rms_norm_eps,
+            &mut s.normed,
+        );
         let head = &self.weights.head;
-        s.activations.set(cpu, pool, &s.normed, n, d, [head.dtype()]);
+        s.activations
+            .set(cpu, pool, &s.normed, n, d, [head.dtype()]);
         let vocab = config.vocab_size;
         s.logits.resize(n * vocab, 0.0);
-        let target = [Target { matrix: head, column: 0 }];
+        let target = [Target {
+            matrix: head,
+            column: 0,
+        }];
         matmul(cpu, pool, &target, &s.activations, &mut s.logits, vocab);
         if config.logit_scale != 1.0 {
             rows::scale(cpu, &mut s.logits, config.logit_scale);
@@ -314,11 +419,21 @@ fn product(
     out: &mut Vec<f32>,
 ) {
     let cols = weights[0].matrix.cols();
-    activations.set(cpu, pool, x, n, cols, weights.iter().map(|w| w.matrix.dtype()));
+    activations.set(
+        cpu,
+        pool,
+        x,
+        n,
+        cols,
+        weights.iter().map(|w| w.matrix.dtype()),
+    );
     let mut width = 0;
     let mut targets = Vec::with_capacity(weights.len());
     for w in weights {
-        targets.push(Target { matrix: &w.matrix, column: width });
+        targets.push(Target {
+            matrix: &w.matrix,
+            column: width,
+        });
         width += w.matrix.rows();
     }
     out.resize(n * width, 0.0);
@@ -338,7 +453,10 @@ fn product(
 }
 
 /// `hidden = gate(x Wg^T) * (x Wu^T)` for `n` rows.
-#[allow(clippy::too_many_arguments, reason = "buffers are separate parts of the scratch")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "buffers are separate parts of the scratch"
+)]
 fn feed_forward(
     cpu: Cpu,
     pool: &ThreadPool,
@@ -374,7 +492,15 @@ fn mixture(
     s: &mut Scratch,
 ) {
     let n = s.normed.len() / d;
-    product(cpu, pool, &[router], &s.normed, n, &mut s.activations, &mut s.router);
+    product(
+        cpu,
+        pool,
+        &[router],
+        &s.normed,
+        n,
+        &mut s.activations,
+        &mut s.router,
+    );
     let mut assigned: Vec<Vec<(usize, f32)>> = vec![Vec::new(); shape.num_experts];
     for (token, scores) in s.router.chunks_exact_mut(shape.num_experts).enumerate() {
         rows::softmax(cpu, scores);
@@ -384,7 +510,11 @@ fn mixture(
         order.truncate(shape.num_experts_per_tok);
         let sum: f32 = order.iter().map(|&e| scores[e]).sum();
         for expert in order {
-            let weight = if shape.norm_topk_prob { scores[expert] / sum } else { scores[expert] };
+            let weight = if shape.norm_topk_prob {
+                scores[expert] / sum
+            } else {
+                scores[expert]
+            };
             assigned[expert].push((token, weight));
         }
     }
@@ -401,7 +531,15 @@ fn mixture(
         let m = tokens.len();
         let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
         feed_forward(cpu, pool, gate, mlp, &s.expert_in, m, act, gate_up, hidden);
-        product(cpu, pool, &[&mlp.down], &s.hidden, m, &mut s.activations, &mut s.expert_out);
+        product(
+            cpu,
+            pool,
+            &[&mlp.down],
+            &s.hidden,
+            m,
+            &mut s.activations,
+            &mut s.expert_out,
+        );
         for (&(token, weight), y) in tokens.iter().zip(s.expert_out.chunks_exact(d)) {
             rows::add_scaled(cpu, &mut out[token * d..][..d], y, weight);
         }

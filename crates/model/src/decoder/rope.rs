@@ -71,7 +71,10 @@ impl Frequencies {
                 (0..n).map(mixed).collect()
             }
         };
-        Self { inverse: inverse.into_iter().map(|f| f as f32).collect(), factor }
+        Self {
+            inverse: inverse.into_iter().map(|f| f as f32).collect(),
+            factor,
+        }
     }
 
     /// Pairs that are rotated.

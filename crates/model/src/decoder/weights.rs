@@ -66,7 +66,12 @@ struct Loader<'a> {
     prefix: &'static str,
 }
 
-const PREFIXES: [&str; 4] = ["model.", "", "language_model.model.", "model.language_model."];
+const PREFIXES: [&str; 4] = [
+    "model.",
+    "",
+    "language_model.model.",
+    "model.language_model.",
+];
 
 /// Loads all weights; `progress(done, total)` is called after each layer.
 pub(super) fn load(
@@ -82,9 +87,21 @@ pub(super) fn load(
     let (naming, prefix) = if source.tensor("token_embd.weight").is_some() {
         (Naming::Gguf, "")
     } else {
-        (Naming::HuggingFace, PREFIXES.into_iter().find(embedding_under).unwrap_or("model."))
+        (
+            Naming::HuggingFace,
+            PREFIXES
+                .into_iter()
+                .find(embedding_under)
+                .unwrap_or("model."),
+        )
     };
-    let loader = Loader { source, config, pool, naming, prefix };
+    let loader = Loader {
+        source,
+        config,
+        pool,
+        naming,
+        prefix,
+    };
     let embedding = match naming {
         Naming::Gguf => "token_embd.weight".to_owned(),
         Naming::HuggingFace => format!("{prefix}embed_tokens.weight"),
@@ -106,7 +123,10 @@ pub(super) fn load(
         Naming::Gguf => ["output.weight".to_owned(), String::new()],
         Naming::HuggingFace => {
             let outer = prefix.strip_suffix("model.").unwrap_or(prefix);
-            ["lm_head.weight".to_owned(), format!("{outer}lm_head.weight")]
+            [
+                "lm_head.weight".to_owned(),
+                format!("{outer}lm_head.weight"),
+            ]
         }
     };
     let head_name = head_names.iter().find(|name| source.tensor(name).is_some());
@@ -124,7 +144,12 @@ pub(super) fn load(
     }
     progress(total, total);
     source.check_intact()?;
-    Ok(Weights { embedding, layers, final_norm, head })
+    Ok(Weights {
+        embedding,
+        layers,
+        final_norm,
+        head,
+    })
 }
 
 impl Loader<'_> {
@@ -136,9 +161,10 @@ impl Loader<'_> {
         let names = |gguf: &[&str], hf: &[&str]| -> Vec<String> {
             match self.naming {
                 Naming::Gguf => gguf.iter().map(|n| format!("blk.{index}.{n}")).collect(),
-                Naming::HuggingFace => {
-                    hf.iter().map(|n| format!("{}layers.{index}.{n}", self.prefix)).collect()
-                }
+                Naming::HuggingFace => hf
+                    .iter()
+                    .map(|n| format!("{}layers.{index}.{n}", self.prefix))
+                    .collect(),
             }
         };
         let projection = |gguf: &str, hf: &str, rows: usize, cols: usize, bias: bool| {
@@ -157,7 +183,10 @@ impl Loader<'_> {
         };
         Ok(Layer {
             attention_norm: self.norm(
-                &names(&["attn_norm.weight"], &["input_layernorm.weight", "pre_attn_norm.weight"]),
+                &names(
+                    &["attn_norm.weight"],
+                    &["input_layernorm.weight", "pre_attn_norm.weight"],
+                ),
                 hidden,
             )?,
             q: projection("attn_q", "q_proj", q_width, hidden, qkv_bias)?,
@@ -235,14 +264,25 @@ impl Loader<'_> {
                 format!("moe_block.experts.{expert}.{}", hf[2]),
             ];
             let gguf = format!("{gguf}.{expert}");
-            self.linear(&names(&[&gguf], &[&hf[0], &hf[1], &hf[2]]), rows, cols, false)
+            self.linear(
+                &names(&[&gguf], &[&hf[0], &hf[1], &hf[2]]),
+                rows,
+                cols,
+                false,
+            )
         };
         let experts = (0..experts.num_experts)
             .map(|e| {
                 Ok(Mlp {
                     gate: part(e, "ffn_gate", ["w1", "gate_proj", "linear"], width, hidden)?,
                     up: part(e, "ffn_up", ["w3", "up_proj", "linear_v"], width, hidden)?,
-                    down: part(e, "ffn_down", ["w2", "down_proj", "linear_1"], hidden, width)?,
+                    down: part(
+                        e,
+                        "ffn_down",
+                        ["w2", "down_proj", "linear_1"],
+                        hidden,
+                        width,
+                    )?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -280,7 +320,9 @@ impl Loader<'_> {
         // GGUF has no field for biases: their presence decides.
         let has_bias =
             bias || (self.naming == Naming::Gguf && self.source.tensor(&bias_name).is_some());
-        let bias = has_bias.then(|| self.vector(&bias_name, rows)).transpose()?;
+        let bias = has_bias
+            .then(|| self.vector(&bias_name, rows))
+            .transpose()?;
         Ok(Linear { matrix, bias })
     }
 
@@ -329,7 +371,11 @@ impl Loader<'_> {
     }
 
     fn missing(&self, name: &str) -> Error {
-        self.invalid(name, "no such tensor", format!("a {} model has it", self.config.architecture))
+        self.invalid(
+            name,
+            "no such tensor",
+            format!("a {} model has it", self.config.architecture),
+        )
     }
 
     fn invalid(
@@ -348,7 +394,10 @@ impl Weights {
         let bytes = |linear: &Linear| linear.matrix.bytes();
         let mlp = |mlp: &Mlp| bytes(&mlp.gate) + bytes(&mlp.up) + bytes(&mlp.down);
         let layer = |layer: &Layer| {
-            let attention = [&layer.q, &layer.k, &layer.v, &layer.o].map(bytes).iter().sum::<usize>();
+            let attention = [&layer.q, &layer.k, &layer.v, &layer.o]
+                .map(bytes)
+                .iter()
+                .sum::<usize>();
             attention
                 + match &layer.feed_forward {
                     FeedForward::Dense(dense) => mlp(dense),

@@ -4,11 +4,27 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// A moment in the proleptic Gregorian calendar.
@@ -62,10 +78,7 @@ impl Civil {
         let mut out = String::new();
         let mut chars = format.chars();
         let (hour, minute) = (self.second_of_day / 3_600, self.second_of_day / 60 % 60);
-        let (day_name, month_name) = (
-            DAYS[self.weekday as usize],
-            MONTHS[self.month as usize - 1],
-        );
+        let (day_name, month_name) = (DAYS[self.weekday as usize], MONTHS[self.month as usize - 1]);
         while let Some(c) = chars.next() {
             if c != '%' {
                 out.push(c);
@@ -113,7 +126,10 @@ impl Civil {
                 Some('z') => out.push_str("+0000"),
                 Some('%') => out.push('%'),
                 other => {
-                    return Err(format!("strftime_now does not know %{}", other.unwrap_or(' ')));
+                    return Err(format!(
+                        "strftime_now does not know %{}",
+                        other.unwrap_or(' ')
+                    ));
                 }
             }
         }
@@ -129,10 +145,22 @@ mod tests {
     fn known_dates() {
         let format = "%a %A %d %b %B %Y %-d %H:%M:%S %j %y %I %p %F";
         for (seconds, text) in [
-            (0, "Thu Thursday 01 Jan January 1970 1 00:00:00 001 70 12 AM 1970-01-01"),
-            (951_827_696, "Tue Tuesday 29 Feb February 2000 29 12:34:56 060 00 12 PM 2000-02-29"),
-            (1_735_689_599, "Tue Tuesday 31 Dec December 2024 31 23:59:59 366 24 11 PM 2024-12-31"),
-            (-1, "Wed Wednesday 31 Dec December 1969 31 23:59:59 365 69 11 PM 1969-12-31"),
+            (
+                0,
+                "Thu Thursday 01 Jan January 1970 1 00:00:00 001 70 12 AM 1970-01-01",
+            ),
+            (
+                951_827_696,
+                "Tue Tuesday 29 Feb February 2000 29 12:34:56 060 00 12 PM 2000-02-29",
+            ),
+            (
+                1_735_689_599,
+                "Tue Tuesday 31 Dec December 2024 31 23:59:59 366 24 11 PM 2024-12-31",
+            ),
+            (
+                -1,
+                "Wed Wednesday 31 Dec December 1969 31 23:59:59 365 69 11 PM 1969-12-31",
+            ),
         ] {
             let civil = Civil::from_unix_seconds(seconds);
             assert_eq!(civil.format(format).unwrap(), text);

@@ -5,7 +5,7 @@
 use super::budget::{Budget, Failure, Outcome};
 use super::clock::Civil;
 use super::python::{self, Writer};
-use super::value::{LoopState, MacroValue, Scope, Value};
+use super::value::{Key, LoopState, MacroValue, Scope, Value};
 use super::{filters, functions, methods, operators, predicates};
 use indexmap::IndexMap;
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
@@ -198,11 +198,7 @@ impl<'t> Interpreter<'t> {
         Ok(Flow::Next)
     }
 
-    fn for_loop(
-        &mut self,
-        for_loop: &'t ast::ForLoop<'t>,
-        scope: &Rc<Scope>,
-    ) -> Outcome<Flow> {
+    fn for_loop(&mut self, for_loop: &'t ast::ForLoop<'t>, scope: &Rc<Scope>) -> Outcome<Flow> {
         if for_loop.recursive {
             return Err(Failure::new("recursive loops are not supported"));
         }
@@ -290,7 +286,9 @@ impl<'t> Interpreter<'t> {
 
     fn expr_unlocated(&mut self, expr: &'t Expr<'t>, scope: &Rc<Scope>) -> Outcome<Value> {
         match expr {
-            Expr::Var(var) => Ok(scope.get(var.id).unwrap_or_else(|| functions::global(var.id))),
+            Expr::Var(var) => Ok(scope
+                .get(var.id)
+                .unwrap_or_else(|| functions::global(var.id))),
             Expr::Const(constant) => Ok(functions::constant(&constant.value)),
             Expr::Slice(slice) => {
                 let value = self.expr(&slice.expr, scope)?;
@@ -364,10 +362,10 @@ impl<'t> Interpreter<'t> {
             Expr::Map(map) => {
                 let mut entries = IndexMap::new();
                 for (key, value) in map.keys.iter().zip(&map.values) {
-                    let key = match self.expr(key, scope)? {
-                        Value::Str(key) => key,
-                        other => Rc::from(python::to_str(&other, &mut self.budget)?),
-                    };
+                    let key = self.expr(key, scope)?;
+                    let key = Key::of(&key).ok_or_else(|| {
+                        Failure::new(format!("a {} as the key of a mapping", key.kind()))
+                    })?;
                     entries.insert(key, self.expr(value, scope)?);
                 }
                 Value::map(entries, &mut self.budget)
@@ -437,7 +435,10 @@ impl<'t> Interpreter<'t> {
                     self.budget.allocate(map.entries.len() * 48)?;
                     let entries = map.entries.iter();
                     out.named
-                        .extend(entries.map(|(name, value)| (Rc::clone(name), value.clone())));
+                        .extend(entries.filter_map(|(name, value)| match name {
+                            Key::Str(name) => Some((Rc::clone(name), value.clone())),
+                            Key::Int(_) => None,
+                        }));
                 }
             }
         }
@@ -463,7 +464,9 @@ impl<'t> Interpreter<'t> {
                     Expr::GetAttr(attr) => attr.name,
                     other => other.description(),
                 };
-                Err(Failure::new(format!("{name:?} is undefined and cannot be called")))
+                Err(Failure::new(format!(
+                    "{name:?} is undefined and cannot be called"
+                )))
             }
             other => Err(Failure::new(format!("a {} cannot be called", other.kind()))),
         }
@@ -537,4 +540,3 @@ impl<'t> Interpreter<'t> {
         value.iterate(&mut self.budget)
     }
 }
-

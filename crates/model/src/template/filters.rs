@@ -123,7 +123,10 @@ pub(super) fn apply(
             let value = value
                 .as_float()
                 .ok_or_else(|| Failure::new(format!("round takes no {}", value.kind())))?;
-            let precision = args.get(0, "precision").and_then(Value::as_int).unwrap_or(0);
+            let precision = args
+                .get(0, "precision")
+                .and_then(Value::as_int)
+                .unwrap_or(0);
             let factor = 10f64.powi(precision.clamp(-300, 300) as i32);
             let scaled = value * factor;
             let rounded = match args.get(1, "method").and_then(Value::as_str) {
@@ -192,7 +195,10 @@ fn of_list(
                 let items: Vec<Value> = items.iter().rev().cloned().collect();
                 return interpreter.joined(&items, "");
             }
-            Value::list(items.iter().rev().cloned().collect(), &mut interpreter.budget)
+            Value::list(
+                items.iter().rev().cloned().collect(),
+                &mut interpreter.budget,
+            )
         }
         "map" => map(interpreter, value, args),
         "select" | "reject" | "selectattr" | "rejectattr" => {
@@ -283,7 +289,9 @@ fn map(interpreter: &mut Interpreter<'_>, value: &Value, args: &Args) -> Outcome
         }
     } else {
         let Some((filter, rest)) = args.positional.split_first() else {
-            return Err(Failure::new("map takes the name of a filter or an attribute"));
+            return Err(Failure::new(
+                "map takes the name of a filter or an attribute",
+            ));
         };
         let filter = filter.as_str().unwrap_or_default();
         if filter == "map" {
@@ -415,7 +423,11 @@ fn indent(value: &Value, args: &Args, budget: &mut Budget) -> Outcome<Value> {
         if i > 0 {
             writer.push("\n")?;
         }
-        if if i == 0 { first } else { blank || !line.is_empty() } {
+        if if i == 0 {
+            first
+        } else {
+            blank || !line.is_empty()
+        } {
             writer.push(&prefix)?;
         }
         writer.push(line)?;
@@ -436,8 +448,9 @@ fn tojson(value: &Value, args: &Args, budget: &mut Budget) -> Outcome<Value> {
         Some(Value::Str(indent)) => style.indent = Some(indent.as_ref().to_owned()),
         Some(width) => {
             let width = width.as_int().filter(|width| *width <= INDENT_MAX);
-            let width = width
-                .ok_or_else(|| Failure::new(format!("tojson takes an indent up to {INDENT_MAX}")))?;
+            let width = width.ok_or_else(|| {
+                Failure::new(format!("tojson takes an indent up to {INDENT_MAX}"))
+            })?;
             style.indent = Some(" ".repeat(usize::try_from(width).unwrap_or(0)));
         }
     }

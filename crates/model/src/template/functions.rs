@@ -2,7 +2,7 @@
 
 use super::budget::{Failure, Outcome};
 use super::eval::{Args, Interpreter};
-use super::value::Value;
+use super::value::{Key, Value};
 use indexmap::IndexMap;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,7 +12,13 @@ const RANGE_MAX: i128 = 100_000;
 
 /// The global of that name; undefined if there is none.
 pub(super) fn global(name: &str) -> Value {
-    const FUNCTIONS: [&str; 5] = ["raise_exception", "strftime_now", "namespace", "range", "dict"];
+    const FUNCTIONS: [&str; 5] = [
+        "raise_exception",
+        "strftime_now",
+        "namespace",
+        "range",
+        "dict",
+    ];
     FUNCTIONS
         .iter()
         .find(|&&function| function == name)
@@ -34,17 +40,15 @@ pub(super) fn constant(value: &minijinja::Value) -> Value {
     }
 }
 
-pub(super) fn call(
-    interpreter: &mut Interpreter<'_>,
-    name: &str,
-    args: &Args,
-) -> Outcome<Value> {
+pub(super) fn call(interpreter: &mut Interpreter<'_>, name: &str, args: &Args) -> Outcome<Value> {
     let budget = &mut interpreter.budget;
     match name {
         "raise_exception" => {
             let message = args.get(0, "message").and_then(Value::as_str);
             let message: String = message.unwrap_or("no message").chars().take(400).collect();
-            Err(Failure::new(format!("it refuses this conversation: {message}")))
+            Err(Failure::new(format!(
+                "it refuses this conversation: {message}"
+            )))
         }
         "strftime_now" => {
             let format = args.get(0, "format").and_then(Value::as_str);
@@ -54,23 +58,31 @@ pub(super) fn call(
             Value::new_str(text, &mut interpreter.budget)
         }
         "namespace" | "dict" => {
-            let mut entries = IndexMap::new();
+            let mut entries: IndexMap<Key, Value> = IndexMap::new();
             if let Some(first) = args.positional.first() {
                 let Value::Map(map) = first else {
                     return Err(Failure::new(format!("{name} takes a mapping and names")));
                 };
                 budget.allocate(map.entries.len() * 64)?;
-                entries.extend(map.entries.iter().map(|(k, v)| (Rc::clone(k), v.clone())));
+                entries.extend(map.entries.iter().map(|(k, v)| (k.clone(), v.clone())));
             }
-            entries.extend(args.named.iter().cloned());
+            entries.extend(
+                args.named
+                    .iter()
+                    .map(|(k, v)| (Key::Str(Rc::clone(k)), v.clone())),
+            );
             if name == "dict" {
                 return Value::map(entries, budget);
             }
             budget.allocate(entries.len() * 64 + 64)?;
-            for value in entries.values() {
+            let mut attributes = IndexMap::new();
+            for (key, value) in entries {
                 value.plain_depth()?;
+                if let Key::Str(key) = key {
+                    attributes.insert(key, value);
+                }
             }
-            Ok(Value::Namespace(Rc::new(RefCell::new(entries))))
+            Ok(Value::Namespace(Rc::new(RefCell::new(attributes))))
         }
         "range" => {
             let int = |place: usize| match args.positional.get(place) {
@@ -95,12 +107,21 @@ pub(super) fn call(
                 start.saturating_sub(stop)
             };
             let stride = step.saturating_abs();
-            let count = if span <= 0 { 0 } else { (span - 1) / stride + 1 };
+            let count = if span <= 0 {
+                0
+            } else {
+                (span - 1) / stride + 1
+            };
             if count > RANGE_MAX {
-                return Err(Failure::new(format!("a range of over {RANGE_MAX} elements")));
+                return Err(Failure::new(format!(
+                    "a range of over {RANGE_MAX} elements"
+                )));
             }
             budget.allocate(count as usize * size_of::<Value>())?;
-            Value::list((0..count).map(|i| Value::Int(start + i * step)).collect(), budget)
+            Value::list(
+                (0..count).map(|i| Value::Int(start + i * step)).collect(),
+                budget,
+            )
         }
         other => Err(Failure::new(format!("unknown function {other:?}"))),
     }

@@ -41,7 +41,11 @@ impl Guards {
         };
         let endings: HashSet<String> = texts
             .iter()
-            .flat_map(|text| text.char_indices().skip(1).map(|(i, _)| text[i..].to_owned()))
+            .flat_map(|text| {
+                text.char_indices()
+                    .skip(1)
+                    .map(|(i, _)| text[i..].to_owned())
+            })
             .collect();
         Ok(Self {
             beginnings: automaton,

@@ -27,7 +27,9 @@ impl ChatTemplate {
     /// The template of a GGUF file; `None` if it has none.
     pub fn from_gguf(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
         let source = metadata.get_opt::<&str>("tokenizer.chat_template")?;
-        source.map(|source| Self::new(source, tokenizer)).transpose()
+        source
+            .map(|source| Self::new(source, tokenizer))
+            .transpose()
     }
 
     /// The template of a Hugging Face model folder: `chat_template.jinja`, or `chat_template` in
@@ -52,7 +54,9 @@ impl ChatTemplate {
                 .and_then(|entry| entry["template"].as_str()),
             other => other.as_str(),
         };
-        source.map(|source| Self::new(source, tokenizer)).transpose()
+        source
+            .map(|source| Self::new(source, tokenizer))
+            .transpose()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::budget::{Budget, Failure, Outcome};
 use super::eval::{Args, Interpreter};
-use super::python;
-use super::value::Value;
 use super::operators;
+use super::python;
+use super::value::{Key, Value};
 
 const STRING_METHODS: &[&str] = &[
     "capitalize",
@@ -67,7 +67,7 @@ pub(super) fn call(
                 "get" => {
                     let key = args.get(0, "key").cloned().unwrap_or(Value::Undefined);
                     let default = args.get(1, "default").cloned().unwrap_or(Value::None);
-                    let found = key.as_str().and_then(|key| map.entries.get(key));
+                    let found = Key::of(&key).and_then(|key| map.entries.get(&key));
                     Ok(found.cloned().unwrap_or(default))
                 }
                 "items" => items(object, budget),
@@ -123,7 +123,10 @@ pub(super) fn call(
             *last = Some(args.positional.clone());
             Ok(Value::Bool(changed))
         }
-        other => Err(Failure::new(format!("a {} has no method {name:?}", other.kind()))),
+        other => Err(Failure::new(format!(
+            "a {} has no method {name:?}",
+            other.kind()
+        ))),
     }
 }
 
@@ -134,7 +137,7 @@ pub(super) fn items(object: &Value, budget: &mut Budget) -> Outcome<Value> {
     };
     let mut pairs = Vec::new();
     for (key, value) in &map.entries {
-        let pair = vec![Value::Str(key.clone()), value.clone()];
+        let pair = vec![key.to_value(), value.clone()];
         pairs.push(Value::list(pair, budget)?);
     }
     Value::list(pairs, budget)
@@ -158,7 +161,10 @@ fn string(
         match first {
             None | Some(Value::None) => Ok(None),
             Some(Value::Str(set)) => Ok(Some(set.chars().collect())),
-            Some(other) => Err(Failure::new(format!("{name} takes a string, not {}", other.kind()))),
+            Some(other) => Err(Failure::new(format!(
+                "{name} takes a string, not {}",
+                other.kind()
+            ))),
         }
     };
     let all = |holds: fn(char) -> bool| Value::Bool(!text.is_empty() && text.chars().all(holds));
@@ -189,7 +195,10 @@ fn string(
             }
         }
         "split" | "rsplit" => {
-            let limit = args.get(1, "maxsplit").and_then(Value::as_int).unwrap_or(-1);
+            let limit = args
+                .get(1, "maxsplit")
+                .and_then(Value::as_int)
+                .unwrap_or(-1);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let separator = args.get(0, "sep").cloned().unwrap_or(Value::None);
             let parts = split(text, &separator, limit, name == "rsplit", budget)?;
@@ -261,7 +270,10 @@ fn string(
             };
             let items = interpreter.elements(items)?;
             if let Some(other) = items.iter().find(|item| item.as_str().is_none()) {
-                return Err(Failure::new(format!("join takes strings, not {}", other.kind())));
+                return Err(Failure::new(format!(
+                    "join takes strings, not {}",
+                    other.kind()
+                )));
             }
             interpreter.joined(&items, text)
         }
@@ -298,8 +310,16 @@ pub(super) fn strip<'t>(text: &'t str, set: Option<&[char]>, left: bool, right: 
         Some(set) => set.contains(&c),
         None => c.is_whitespace() || ('\x1c'..='\x1f').contains(&c),
     };
-    let text = if left { text.trim_start_matches(gone) } else { text };
-    if right { text.trim_end_matches(gone) } else { text }
+    let text = if left {
+        text.trim_start_matches(gone)
+    } else {
+        text
+    };
+    if right {
+        text.trim_end_matches(gone)
+    } else {
+        text
+    }
 }
 
 fn split<'t>(
@@ -341,7 +361,10 @@ fn split<'t>(
             }
             Ok(parts)
         }
-        other => Err(Failure::new(format!("split takes a string, not {}", other.kind()))),
+        other => Err(Failure::new(format!(
+            "split takes a string, not {}",
+            other.kind()
+        ))),
     }
 }
 
@@ -450,8 +473,9 @@ fn brace_format(text: &str, args: &Args, budget: &mut Budget) -> Outcome<Value> 
         } else {
             args.named(field)
         };
-        let value = value
-            .ok_or_else(|| Failure::new(format!("the format asks for {field:?}, which is not given")))?;
+        let value = value.ok_or_else(|| {
+            Failure::new(format!("the format asks for {field:?}, which is not given"))
+        })?;
         python::write_str(&mut writer, value)?;
         rest = after;
     }

@@ -28,7 +28,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::rc::Rc;
-use value::{DEPTH_MAX, Value};
+use value::{DEPTH_MAX, Key, Value};
 
 /// Stack for parsing and evaluating; nesting is bounded so that this is enough.
 const STACK_BYTES: usize = 16 << 20;
@@ -398,7 +398,7 @@ impl Import<'_> {
                 Json::String(role) if role_plain && key == "role" => Value::str(role),
                 other => self.value(other, budget)?,
             };
-            map.insert(self.text(key), value);
+            map.insert(Key::Str(self.text(key)), value);
         }
         Value::map(map, budget)
     }

@@ -3,13 +3,17 @@
 use super::budget::{Budget, Failure, Outcome};
 use super::methods;
 use super::python;
-use super::value::Value;
+use super::value::{Key, Value};
 use minijinja::machinery::ast::{BinOpKind, CompareOpKind};
 use std::cmp::Ordering;
 use std::rc::Rc;
 
 fn mismatch(op: &str, left: &Value, right: &Value) -> Failure {
-    Failure::new(format!("{op} takes no {} and {}", left.kind(), right.kind()))
+    Failure::new(format!(
+        "{op} takes no {} and {}",
+        left.kind(),
+        right.kind()
+    ))
 }
 
 pub(super) fn negate(value: &Value) -> Outcome<Value> {
@@ -195,7 +199,7 @@ pub(super) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Outcome
                 return Ok(false);
             }
             for (key, a) in &a.entries {
-                budget.step_bytes(key.len())?;
+                budget.step(1)?;
                 match b.entries.get(key) {
                     Some(b) if equal(a, b, budget)? => {}
                     _ => return Ok(false),
@@ -215,11 +219,7 @@ pub(super) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Outcome
 }
 
 /// `None` where Python would not compare the two.
-pub(super) fn order(
-    left: &Value,
-    right: &Value,
-    budget: &mut Budget,
-) -> Outcome<Option<Ordering>> {
+pub(super) fn order(left: &Value, right: &Value, budget: &mut Budget) -> Outcome<Option<Ordering>> {
     budget.step(1)?;
     Ok(match (left, right) {
         (Value::Str(a), Value::Str(b)) => {
@@ -266,9 +266,9 @@ pub(super) fn contains(container: &Value, value: &Value, budget: &mut Budget) ->
         Value::Map(map) => match value {
             Value::Str(key) => {
                 budget.step_bytes(key.len())?;
-                Ok(map.entries.contains_key(key))
+                Ok(map.entries.contains_key(&**key))
             }
-            _ => Ok(false),
+            other => Ok(Key::of(other).is_some_and(|key| map.entries.contains_key(&key))),
         },
         Value::Namespace(namespace) => {
             let key = value.as_str().unwrap_or_default();
@@ -327,11 +327,14 @@ pub(super) fn item(value: &Value, key: &Value, budget: &mut Budget) -> Outcome<V
         }
         (Value::Map(map), Value::Str(key)) => {
             budget.step_bytes(key.len())?;
-            match map.entries.get(key) {
+            match map.entries.get(&**key) {
                 Some(value) => value.clone(),
                 None => attribute(value, key, budget)?,
             }
         }
+        (Value::Map(map), key) => Key::of(key)
+            .and_then(|key| map.entries.get(&key).cloned())
+            .unwrap_or(Value::Undefined),
         (Value::List(list), key) if key.as_int().is_some() => {
             let place = place(key.as_int().unwrap_or_default(), list.items.len());
             place.map_or(Value::Undefined, |i| list.items[i].clone())
@@ -409,7 +412,11 @@ fn slice_places(
     let n = length as i128;
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
     let clamp = |index: i128| {
-        let index = if index < 0 { index.saturating_add(n) } else { index };
+        let index = if index < 0 {
+            index.saturating_add(n)
+        } else {
+            index
+        };
         index.clamp(low, high)
     };
     let first = start.map_or(if step > 0 { low } else { high }, clamp);

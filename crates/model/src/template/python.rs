@@ -1,7 +1,7 @@
 //! Values as text, in the way of Python: `str`, `repr` and `json.dumps`.
 
 use super::budget::{Budget, Failure, Outcome};
-use super::value::Value;
+use super::value::{Key, Value};
 use std::fmt::Write as _;
 
 /// Appends text within a budget.
@@ -63,13 +63,19 @@ fn write_repr(writer: &mut Writer<'_>, value: &Value) -> Outcome<()> {
                 if i > 0 {
                     writer.push(", ")?;
                 }
-                write_quoted(writer, key)?;
+                match key {
+                    Key::Str(key) => write_quoted(writer, key)?,
+                    Key::Int(key) => writer.push(&key.to_string())?,
+                }
                 writer.push(": ")?;
                 write_repr(writer, item)?;
             }
             writer.push("}")
         }
-        other => Err(Failure::new(format!("a {} cannot be written", other.kind()))),
+        other => Err(Failure::new(format!(
+            "a {} cannot be written",
+            other.kind()
+        ))),
     }
 }
 
@@ -164,9 +170,11 @@ pub(super) fn write_json(
         Value::Bool(false) => writer.push("false"),
         Value::Int(value) => writer.push(&value.to_string()),
         Value::Float(value) if value.is_nan() => writer.push("NaN"),
-        Value::Float(value) if value.is_infinite() => {
-            writer.push(if *value > 0.0 { "Infinity" } else { "-Infinity" })
-        }
+        Value::Float(value) if value.is_infinite() => writer.push(if *value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }),
         Value::Float(value) => writer.push(&float_repr(*value)),
         Value::Str(text) => write_json_string(writer, text, style.ascii),
         Value::List(list) => {
@@ -188,12 +196,20 @@ pub(super) fn write_json(
             let mut entries: Vec<_> = map.entries.iter().collect();
             if style.sort_keys {
                 writer.budget.step(entries.len() as u64 * 16)?;
-                entries.sort_by(|a, b| a.0.cmp(b.0));
+                entries.sort_by(|a, b| match (a.0, b.0) {
+                    (Key::Str(a), Key::Str(b)) => a.cmp(b),
+                    (Key::Int(a), Key::Int(b)) => a.cmp(b),
+                    (Key::Int(_), Key::Str(_)) => std::cmp::Ordering::Less,
+                    (Key::Str(_), Key::Int(_)) => std::cmp::Ordering::Greater,
+                });
             }
             writer.push("{")?;
             for (i, (key, item)) in entries.into_iter().enumerate() {
                 separate(writer, style, level + 1, i > 0)?;
-                write_json_string(writer, key, style.ascii)?;
+                match key {
+                    Key::Str(key) => write_json_string(writer, key, style.ascii)?,
+                    Key::Int(key) => writer.push(&format!("\"{key}\""))?,
+                }
                 writer.push(&style.key_separator)?;
                 write_json(writer, item, style, level + 1)?;
             }

@@ -122,7 +122,11 @@ impl Bpe {
         let n = symbols.len() as u32;
         for (i, symbol) in symbols.iter_mut().enumerate() {
             symbol.prev = (i as u32).wrapping_sub(1);
-            symbol.next = if i as u32 + 1 == n { NONE } else { i as u32 + 1 };
+            symbol.next = if i as u32 + 1 == n {
+                NONE
+            } else {
+                i as u32 + 1
+            };
         }
     }
 

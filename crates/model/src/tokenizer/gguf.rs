@@ -2,8 +2,8 @@
 
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
-use super::json_format::MERGES_MAX;
 use super::json::{MergeBuilder, byte_tokens, conflict_text, lookup};
+use super::json_format::MERGES_MAX;
 use super::pattern::Pattern;
 use super::split::{Behavior, Normalize, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
@@ -251,7 +251,15 @@ impl Builder<'_, '_, '_> {
         } else {
             Vec::new()
         };
-        self.finish(vocab, added, bpe, normalize, split, TextForm::Bytes, pre.add_bos)
+        self.finish(
+            vocab,
+            added,
+            bpe,
+            normalize,
+            split,
+            TextForm::Bytes,
+            pre.add_bos,
+        )
     }
 
     fn sentence_piece(&self) -> Result<Tokenizer> {
@@ -305,7 +313,10 @@ impl Builder<'_, '_, '_> {
         Ok(ranks)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one value, each used once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one value, each used once"
+    )]
     fn finish(
         &self,
         vocab: Vocab,

@@ -112,8 +112,8 @@ pub(crate) fn read_json(path: &Path) -> Result<Option<serde_json::Value>> {
         return Ok(None);
     }
     let bytes = read_bounded(path, SIBLING_BYTES_MAX)?;
-    let value = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::invalid(path, "file", e, "JSON"))?;
+    let value =
+        serde_json::from_slice(&bytes).map_err(|e| Error::invalid(path, "file", e, "JSON"))?;
     Ok(Some(value))
 }
 
@@ -129,7 +129,10 @@ impl Builder<'_> {
             Some(other) => return Err(self.unsupported("model.type", other, "BPE")),
         }
         for (field, value) in [
-            ("continuing_subword_prefix", &model.continuing_subword_prefix),
+            (
+                "continuing_subword_prefix",
+                &model.continuing_subword_prefix,
+            ),
             ("end_of_word_suffix", &model.end_of_word_suffix),
         ] {
             if value.as_deref().is_some_and(|text| !text.is_empty()) {
@@ -445,7 +448,11 @@ impl Builder<'_> {
                 break;
             };
             prefix.push(lookup(vocab, token.id.as_bytes()).ok_or_else(|| {
-                self.invalid("post_processor.single", &token.id, "a token of the vocabulary")
+                self.invalid(
+                    "post_processor.single",
+                    &token.id,
+                    "a token of the vocabulary",
+                )
             })?);
         }
         Ok(prefix)

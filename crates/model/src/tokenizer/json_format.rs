@@ -4,8 +4,8 @@
 //! lists have a most number of elements, and the two large tables (`vocab`, `merges`) stay in the
 //! file's text until they are streamed into their final form.
 
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;

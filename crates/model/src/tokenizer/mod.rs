@@ -98,7 +98,11 @@ impl Tokenizer {
     }
 
     /// `special_at`: whether a control token that covers these bytes is to be recognised.
-    fn encode_where(&self, text: &str, special_at: impl Fn(Range<usize>) -> bool) -> Result<Vec<u32>> {
+    fn encode_where(
+        &self,
+        text: &str,
+        special_at: impl Fn(Range<usize>) -> bool,
+    ) -> Result<Vec<u32>> {
         if text.len() > split::TEXT_BYTES_MAX {
             return Err(Error::Limit {
                 what: "bytes of text",
@@ -261,7 +265,12 @@ impl Tokenizer {
         }
         ids.retain(|&id| self.vocab.kind(id) != Kind::Absent);
         let mut seen = Vec::new();
-        ids.retain(|&id| !seen.contains(&id) && { seen.push(id); true });
+        ids.retain(|&id| {
+            !seen.contains(&id) && {
+                seen.push(id);
+                true
+            }
+        });
         self.end_ids = ids;
     }
 }

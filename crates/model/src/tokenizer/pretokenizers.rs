@@ -2,7 +2,8 @@
 //! patterns of that family's `tokenizer.json`.
 
 /// GPT-2's pattern; also what `ByteLevel` with `use_regex` stands for in `tokenizer.json`.
-pub(super) const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+pub(super) const GPT2: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 const DIGIT: &str = r"\p{N}";
 
@@ -55,12 +56,14 @@ pub(super) fn named(name: &str) -> Option<Named> {
                 ..PLAIN
             }
         }
-        "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "falcon-h1" | "pixtral" | "lfm2" => Named {
-            patterns: &[LLAMA3],
-            whole_words: true,
-            add_bos: true,
-            ..PLAIN
-        },
+        "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "falcon-h1" | "pixtral" | "lfm2" => {
+            Named {
+                patterns: &[LLAMA3],
+                whole_words: true,
+                add_bos: true,
+                ..PLAIN
+            }
+        }
         "smaug-bpe" | "dbrx" => Named {
             patterns: &[LLAMA3],
             ..PLAIN

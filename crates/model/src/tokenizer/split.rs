@@ -178,7 +178,11 @@ pub(super) fn split(
                     if wanted && !piece.starts_with([' ', *replacement]) {
                         out.push(*replacement);
                     }
-                    out.extend(piece.chars().map(|c| if c == ' ' { *replacement } else { c }));
+                    out.extend(
+                        piece
+                            .chars()
+                            .map(|c| if c == ' ' { *replacement } else { c }),
+                    );
                     if !split {
                         return Vec::new();
                     }

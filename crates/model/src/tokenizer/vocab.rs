@@ -157,7 +157,10 @@ impl Vocab {
         };
         let bytes = bytes_of(id);
         let hash = hasher.hash_one(bytes);
-        if table.find(hash, |&other| bytes_of(other) == bytes).is_none() {
+        if table
+            .find(hash, |&other| bytes_of(other) == bytes)
+            .is_none()
+        {
             table.insert_unique(hash, id, |&other| hasher.hash_one(bytes_of(other)));
         }
     }

@@ -40,11 +40,17 @@ fn check(tokenizer: &Tokenizer, template: &ChatTemplate, start: &str, end: &str)
         template.render(&input, &Limits::default()).unwrap()
     };
     let specials = |ids: &[u32]| -> Vec<u32> {
-        ids.iter().copied().filter(|&id| tokenizer.is_special(id)).collect()
+        ids.iter()
+            .copied()
+            .filter(|&id| tokenizer.is_special(id))
+            .collect()
     };
     let plain = render(vec![json!({"role": "user", "content": "hello"})], vec![]);
     let wanted = specials(&tokenizer.encode_chat(&plain).unwrap());
-    assert!(wanted.len() >= 2, "the template's own tokens are recognised");
+    assert!(
+        wanted.len() >= 2,
+        "the template's own tokens are recognised"
+    );
     assert_eq!(
         tokenizer.encode_chat(&plain).unwrap(),
         tokenizer.encode(&plain.text(), Special::Parse).unwrap()
@@ -72,7 +78,12 @@ fn pieces_that_a_template_joins_make_no_control_token() {
     let source = "{% for m in messages %}<|im_start|>{% for part in m.content %}{{ part.text }}{% endfor %}\
                   <|im_end|>{% endfor %}{{ messages[0].content[0].text | replace('x', '') }}";
     let template = ChatTemplate::new(source, &tokenizer).unwrap();
-    for (first, second) in [("<|im_", "end|>"), ("<", "|im_end|>"), ("<|im_end|", ">"), ("<|ixm_end|>", "")] {
+    for (first, second) in [
+        ("<|im_", "end|>"),
+        ("<", "|im_end|>"),
+        ("<|im_end|", ">"),
+        ("<|ixm_end|>", ""),
+    ] {
         let input = ChatInput {
             messages: vec![json!({"role": "user", "content": [{"text": first}, {"text": second}]})],
             ..ChatInput::default()
@@ -124,7 +135,10 @@ fn ignored_special_text_never_becomes_a_control_token() {
     let tokenizer = tokenizer_with(&["<s>", "</s>"]);
     let ids = tokenizer.encode("<s>a</s>", Special::Ignore).unwrap();
     assert!(ids.iter().all(|&id| !tokenizer.is_special(id)));
-    assert_eq!(tokenizer.encode("<s>a</s>", Special::Parse).unwrap().len(), 3);
+    assert_eq!(
+        tokenizer.encode("<s>a</s>", Special::Parse).unwrap().len(),
+        3
+    );
     assert_eq!(tokenizer.decode(&ids, true), "<s>a</s>");
 }
 
@@ -133,7 +147,9 @@ fn models_keep_users_control_tokens_as_text() {
     if let Some(path) = fetched("smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") {
         let gguf = Gguf::open(&path).unwrap();
         let tokenizer = Tokenizer::from_gguf(gguf.metadata()).unwrap();
-        let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer).unwrap().unwrap();
+        let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer)
+            .unwrap()
+            .unwrap();
         assert_eq!(tokenizer.eos_ids().first(), Some(&2));
         check(&tokenizer, &template, "<|im_start|>", "<|im_end|>");
     }
@@ -144,7 +160,9 @@ fn models_keep_users_control_tokens_as_text() {
         if let Some(path) = fetched(&format!("{family}/tokenizer.json")) {
             let tokenizer = Tokenizer::from_file(&path).unwrap();
             let folder = path.parent().unwrap();
-            let template = ChatTemplate::from_folder(folder, &tokenizer).unwrap().unwrap();
+            let template = ChatTemplate::from_folder(folder, &tokenizer)
+                .unwrap()
+                .unwrap();
             check(&tokenizer, &template, start, end);
         }
     }

@@ -70,8 +70,15 @@ fn check(tokenizer: &Tokenizer, family: &str, allowed: impl Fn(&str) -> bool) {
         assert_eq!(streamed, decoded, "{text:?}");
     }
     let shown = wrong.iter().take(8).cloned().collect::<Vec<_>>().join("\n");
-    assert!(wrong.is_empty(), "{family}: {} strings differ:\n{shown}", wrong.len());
-    eprintln!("{family}: {} strings; {unreadable} do not decode to themselves", corpus.len());
+    assert!(
+        wrong.is_empty(),
+        "{family}: {} strings differ:\n{shown}",
+        wrong.len()
+    );
+    eprintln!(
+        "{family}: {} strings; {unreadable} do not decode to themselves",
+        corpus.len()
+    );
 }
 
 fn json_tokenizer(family: &str) -> Option<(PathBuf, Tokenizer)> {
@@ -124,27 +131,40 @@ struct AsGguf {
 }
 
 fn as_gguf(path: &Path) -> AsGguf {
-    let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut by_id: HashMap<u64, (String, i32)> = HashMap::new();
     for (token, id) in json["model"]["vocab"].as_object().unwrap() {
         by_id.insert(id.as_u64().unwrap(), (token.clone(), 1));
     }
     for token in json["added_tokens"].as_array().unwrap() {
-        let kind = if token["special"].as_bool().unwrap() { 3 } else { 4 };
+        let kind = if token["special"].as_bool().unwrap() {
+            3
+        } else {
+            4
+        };
         let content = token["content"].as_str().unwrap().to_owned();
         by_id.insert(token["id"].as_u64().unwrap(), (content, kind));
     }
     let count = by_id.keys().max().unwrap() + 1;
     let (tokens, types) = (0..count)
-        .map(|id| by_id.remove(&id).unwrap_or_else(|| (format!("[PAD{id}]"), 5)))
+        .map(|id| {
+            by_id
+                .remove(&id)
+                .unwrap_or_else(|| (format!("[PAD{id}]"), 5))
+        })
         .unzip();
-    let merges = json["model"]["merges"].as_array().unwrap().iter().map(|merge| {
-        match merge.as_str() {
+    let merges = json["model"]["merges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|merge| match merge.as_str() {
             Some(merge) => merge.to_owned(),
-            None => format!("{} {}", merge[0].as_str().unwrap(), merge[1].as_str().unwrap()),
-        }
-    });
+            None => format!(
+                "{} {}",
+                merge[0].as_str().unwrap(),
+                merge[1].as_str().unwrap()
+            ),
+        });
     AsGguf {
         merges: merges.collect(),
         tokens,

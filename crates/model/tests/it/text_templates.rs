@@ -54,20 +54,32 @@ fn check(entry: &Value, now: i64, tokenizer: &Tokenizer) -> (usize, Vec<String>)
             extra,
         };
         let what = format!("{name}, {}", case["name"]);
-        match (template.render(&input, &Limits::default()), case["expected"].as_str()) {
+        match (
+            template.render(&input, &Limits::default()),
+            case["expected"].as_str(),
+        ) {
             (Ok(found), Some(expected)) if found.text() == expected => rendered += 1,
             (Ok(found), Some(expected)) => {
                 let found = found.text();
-                let same = found.bytes().zip(expected.bytes()).take_while(|(a, b)| a == b).count();
+                let same = found
+                    .bytes()
+                    .zip(expected.bytes())
+                    .take_while(|(a, b)| a == b)
+                    .count();
                 let from = found.floor_char_boundary(same.saturating_sub(20));
                 let cut = |text: &str| text[from..].chars().take(80).collect::<String>();
                 let (found, expected) = (cut(&found), cut(expected));
-                wrong.push(format!("{what}:\n    found    {found:?}\n    expected {expected:?}"));
+                wrong.push(format!(
+                    "{what}:\n    found    {found:?}\n    expected {expected:?}"
+                ));
             }
             (Err(_), None) => {}
             (Ok(found), None) => {
                 let reason = &case["error"];
-                wrong.push(format!("{what}: rendered {:?}, expected {reason}", found.text()));
+                wrong.push(format!(
+                    "{what}: rendered {:?}, expected {reason}",
+                    found.text()
+                ));
             }
             (Err(e), Some(_)) => wrong.push(format!("{what}: {e}")),
         }
@@ -91,6 +103,10 @@ fn popular_templates_print_what_the_reference_prints() {
         rendered += good;
         wrong.extend(bad);
     }
-    eprintln!("{} templates, {rendered} prompts equal, {} differ", templates.len(), wrong.len());
+    eprintln!(
+        "{} templates, {rendered} prompts equal, {} differ",
+        templates.len(),
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
