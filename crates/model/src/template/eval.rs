@@ -455,7 +455,7 @@ impl<'t> Interpreter<'t> {
         let function = self.expr(&call.expr, scope)?;
         let args = self.args(&call.args, scope)?;
         match function {
-            Value::Macro(value) => self.call_macro(&value, args, caller),
+            Value::Macro(value) => self.call_macro(&value, &args, caller),
             Value::Function(name) => functions::call(self, name, &args),
             Value::Method(object, name) => methods::call(self, &object, &name, &args),
             Value::Undefined => {
@@ -475,7 +475,7 @@ impl<'t> Interpreter<'t> {
     fn call_macro(
         &mut self,
         value: &MacroValue,
-        args: Args,
+        args: &Args,
         caller: Option<Value>,
     ) -> Outcome<Value> {
         let declaration = self.macros[value.declaration];

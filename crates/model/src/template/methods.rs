@@ -283,13 +283,9 @@ fn string(
         "isalnum" => Ok(all(char::is_alphanumeric)),
         "isspace" => Ok(all(char::is_whitespace)),
         "isupper" | "islower" => {
-            let (wanted, other): (fn(char) -> bool, fn(char) -> bool) = if name == "isupper" {
-                (char::is_uppercase, char::is_lowercase)
-            } else {
-                (char::is_lowercase, char::is_uppercase)
-            };
-            let mut cased = text.chars().filter(|&c| wanted(c) || other(c)).peekable();
-            Ok(Value::Bool(cased.peek().is_some() && cased.all(wanted)))
+            let upper = text.chars().any(char::is_uppercase);
+            let lower = text.chars().any(char::is_lowercase);
+            Ok(Value::Bool(upper != lower && upper == (name == "isupper")))
         }
         _ => Err(Failure::new(format!("a string has no method {name:?}"))),
     }

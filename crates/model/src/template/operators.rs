@@ -116,9 +116,8 @@ fn number(op: BinOpKind, name: &str, left: &Value, right: &Value) -> Outcome<Val
             BinOpKind::Add => Value::Int(a.checked_add(b).ok_or_else(large)?),
             BinOpKind::Sub => Value::Int(a.checked_sub(b).ok_or_else(large)?),
             BinOpKind::Mul => Value::Int(a.checked_mul(b).ok_or_else(large)?),
-            BinOpKind::Div if b == 0 => return Err(zero()),
+            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem if b == 0 => return Err(zero()),
             BinOpKind::Div => Value::Float(a as f64 / b as f64),
-            BinOpKind::FloorDiv | BinOpKind::Rem if b == 0 => return Err(zero()),
             BinOpKind::FloorDiv => {
                 let quotient = a.checked_div(b).ok_or_else(large)?;
                 let inexact = a.checked_rem(b).ok_or_else(large)? != 0;

@@ -188,10 +188,9 @@ impl Builder<'_, '_, '_> {
                         Kind::UserDefined
                     }
                 }
-                1 => Kind::Normal,
+                1 | 4 => Kind::Normal,
                 // The unknown token is written in text like any control token.
                 2 | 3 => Kind::Special,
-                4 => Kind::Normal,
                 5 => Kind::UserDefined,
                 6 => Kind::Byte(byte_of(token).ok_or_else(|| {
                     self.invalid(TOKENS, format!("byte token {token:?}"), "<0x00> to <0xFF>")

@@ -74,8 +74,11 @@ pub(super) fn normalize<'t>(steps: &[Normalize], text: &'t str) -> Result<Cow<'t
     let deadline = Deadline::for_text(&text);
     for step in steps {
         let changed = match step {
-            Normalize::Nfc | Normalize::Nfd if text.is_ascii() => continue,
-            Normalize::Nfkc | Normalize::Nfkd if text.is_ascii() => continue,
+            Normalize::Nfc | Normalize::Nfd | Normalize::Nfkc | Normalize::Nfkd
+                if text.is_ascii() =>
+            {
+                continue;
+            }
             Normalize::Nfc => {
                 if unicode_normalization::is_nfc(&text) {
                     continue;
@@ -138,7 +141,8 @@ pub(super) fn split(
 ) -> Result<()> {
     let deadline = Deadline::for_text(text);
     let mut text = Cow::Borrowed(text);
-    let mut words = vec![0..text.len()];
+    let whole = 0..text.len();
+    let mut words = vec![whole];
     for step in steps {
         let mut next = Vec::with_capacity(words.len());
         match step {

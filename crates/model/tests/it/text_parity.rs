@@ -123,6 +123,15 @@ fn gemma3_from_json_equals_the_reference() {
     }
 }
 
+#[test]
+fn further_families_from_json_equal_the_reference() {
+    for family in ["deepseek_v3", "gptoss", "llama2"] {
+        if let Some((_, tokenizer)) = json_tokenizer(family) {
+            check(&tokenizer, family, |_| false);
+        }
+    }
+}
+
 /// A `tokenizer.json` as the metadata that a conversion to GGUF would write.
 struct AsGguf {
     tokens: Vec<String>,
