@@ -2,6 +2,8 @@
 //! own: norm placement, QK norm, biases, activation, window pattern, soft caps, experts and RoPE
 //! scaling are fields. Names follow Hugging Face's configuration terms.
 
+mod gguf;
+
 /// Everything the decoder needs to know besides the weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
