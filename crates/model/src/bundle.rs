@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
-use crate::{Config, Error, Result, TensorSource};
+use crate::{Config, Result, TensorSource};
 
 /// All that a GGUF file or a Hugging Face folder holds, ready for
 /// [`Decoder::load`](crate::decoder::Decoder::load).
@@ -23,7 +23,7 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Opens a GGUF file.
+    /// Opens a GGUF file or a Hugging Face folder.
     pub fn open(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
         let (config, tokenizer, template) = match &checkpoint {
@@ -33,9 +33,11 @@ impl LoadedModel {
                 (Config::from_gguf(gguf)?, tokenizer, template)
             }
             Checkpoint::HfFolder(folder) => {
-                let supported = "a GGUF file";
-                let found = "a Hugging Face folder";
-                return Err(Error::unsupported(&folder.dir, "model", found, supported));
+                let dir = &folder.dir;
+                let tokenizer = Tokenizer::from_file(&dir.join("tokenizer.json"))?;
+                let template = ChatTemplate::from_folder(dir, &tokenizer)?;
+                let config = Config::from_hf_json(&dir.join("config.json"), &folder.config)?;
+                (config, tokenizer, template)
             }
         };
         Ok(Self {

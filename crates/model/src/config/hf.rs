@@ -265,7 +265,10 @@ impl<'a> Fields<'a> {
 
     fn qwen_experts(&self, config: &mut Config) -> Result<()> {
         config.experts = Some(Experts {
-            num_experts: self.count("num_experts")?.unwrap_or(128),
+            num_experts: match self.count("num_experts")? {
+                Some(count) => count,
+                None => self.count("num_local_experts")?.unwrap_or(128),
+            },
             num_experts_per_tok: self.count("num_experts_per_tok")?.unwrap_or(8),
             moe_intermediate_size: self.count("moe_intermediate_size")?.unwrap_or(768),
             norm_topk_prob: self.bool("norm_topk_prob", false)?,

@@ -9,6 +9,7 @@ mod files_gguf;
 mod files_mapped;
 mod files_safetensors;
 mod gguf_writer;
+mod parity;
 mod text_attacks;
 mod text_chat;
 mod text_data;
