@@ -1,7 +1,7 @@
 """Writes what `transformers` makes of chat templates, as fixtures of the Rust tests.
 
 Usage: template_fixtures.py OUT.json SOURCE ...
-where SOURCE is NAME=tokenizer_config.json, NAME=FILE.gguf, or a wheel of the Python package `xinference`,
+where SOURCE is NAME=FILE.jinja, NAME=tokenizer_config.json, NAME=FILE.gguf, or a wheel of the Python package `xinference`,
 whose model list holds the templates of many families.
 
 The templates' own licences allow use, not all of them redistribution: the output stays out of the repository
@@ -131,7 +131,9 @@ def sources(arguments):
                         yield model["model_name"], template, {"bos_token": "<s>", "eos_token": "</s>"}
             continue
         name, file = argument.split("=", 1)
-        if file.endswith(".gguf"):
+        if file.endswith(".jinja"):
+            yield name, open(file, encoding="utf-8").read(), {"bos_token": "<s>", "eos_token": "</s>"}
+        elif file.endswith(".gguf"):
             import gguf
             fields = gguf.GGUFReader(file).fields
             tokens = fields["tokenizer.ggml.tokens"]

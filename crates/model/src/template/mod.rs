@@ -36,10 +36,10 @@ const STACK_BYTES: usize = 16 << 20;
 /// A conversation with what its template may want to see besides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatInput {
-    /// Messages as in `OpenAI`'s API: objects with `role`, `content` and, where they apply,
+    /// Messages as in OpenAI's API: objects with `role`, `content` and, where they apply,
     /// `tool_calls`, `tool_call_id`, `name`, `reasoning_content`.
     pub messages: Vec<Json>,
-    /// Tool definitions as in `OpenAI`'s API.
+    /// Tool definitions as in OpenAI's API.
     pub tools: Vec<Json>,
     /// End with the opening of the assistant's turn.
     pub add_generation_prompt: bool,

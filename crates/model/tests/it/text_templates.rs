@@ -1,7 +1,8 @@
 //! Chat templates print what `transformers.apply_chat_template` prints.
 
-use crate::text_data::fetched;
+use crate::text_data::{fetched, fixture};
 use serde_json::Value;
+use std::path::Path;
 use terang_model::template::{ChatInput, ChatTemplate, Limits};
 use terang_model::tokenizer::Tokenizer;
 
@@ -87,11 +88,8 @@ fn check(entry: &Value, now: i64, tokenizer: &Tokenizer) -> (usize, Vec<String>)
     (rendered, wrong)
 }
 
-#[test]
-fn popular_templates_print_what_the_reference_prints() {
-    let Some(path) = fetched("templates/reference.json") else {
-        return;
-    };
+/// All templates of a fixture.
+fn check_all(path: &Path) {
     let reference: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let now = reference["now"].as_i64().unwrap();
     let tokenizer = tokenizer_with(&["<|im_start|>", "<|im_end|>", "<s>", "</s>", "[INST]"]);
@@ -103,10 +101,20 @@ fn popular_templates_print_what_the_reference_prints() {
         rendered += good;
         wrong.extend(bad);
     }
-    eprintln!(
-        "{} templates, {rendered} prompts equal, {} differ",
-        templates.len(),
-        wrong.len()
-    );
+    let (all, bad) = (templates.len(), wrong.len());
+    eprintln!("{all} templates, {rendered} prompts equal, {bad} differ");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(rendered > 0);
+}
+
+#[test]
+fn a_template_of_all_features_prints_what_the_reference_prints() {
+    check_all(&fixture("templates/features.json"));
+}
+
+#[test]
+fn popular_templates_print_what_the_reference_prints() {
+    if let Some(path) = fetched("templates/reference.json") {
+        check_all(&path);
+    }
 }
