@@ -42,6 +42,9 @@ pub enum Error {
     /// The engine's thread could not be started.
     #[error("engine thread: {0}")]
     Thread(std::io::Error),
+    /// `TERANG_CPU` asks for an instruction set that is not there.
+    #[error(transparent)]
+    Cpu(#[from] terang_kernels::cpu::CpuError),
     /// The model's files, tokenizer, template or decoder failed.
     #[error(transparent)]
     Model(#[from] terang_model::Error),

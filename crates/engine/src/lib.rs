@@ -9,6 +9,7 @@
 pub mod api;
 pub mod engine;
 pub mod error;
+pub mod load;
 pub mod perplexity;
 pub mod runner;
 pub mod sampler;
@@ -20,6 +21,7 @@ mod validate;
 pub use api::{Event, FinishReason, Prompt, Request, Sampling, Stats};
 pub use engine::{CancelHandle, Engine, Generation, Limits};
 pub use error::Error;
+pub use load::{EngineOptions, LoadProgress};
 pub use validate::{LOGIT_BIAS_MAX, STOP_BYTES_MAX, STOP_STRINGS_MAX};
 
 /// Result with this crate's error.

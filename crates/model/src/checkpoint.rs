@@ -11,7 +11,7 @@ use std::path::Path;
 use terang_kernels::DType;
 
 /// One tensor as it lies in a file: row-major, outermost dimension first (`[rows, cols]`), as in
-/// PyTorch. (GGUF stores dimensions innermost first; the reader turns them round.)
+/// `PyTorch`. (GGUF stores dimensions innermost first; the reader turns them round.)
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     /// Storage type of the elements.

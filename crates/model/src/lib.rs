@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;

@@ -2,8 +2,18 @@
 //! own: norm placement, QK norm, biases, activation, window pattern, soft caps, experts and RoPE
 //! scaling are fields. Names follow Hugging Face's configuration terms.
 
+mod gguf;
+mod hf;
+mod validate;
+
+use validate::{limit_layers, validate};
+
 /// Everything the decoder needs to know besides the weights.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent properties of a family"
+)]
 pub struct Config {
     /// The family as the file names it (`llama`, `qwen2`, …); for messages only.
     pub architecture: String,
@@ -23,11 +33,11 @@ pub struct Config {
     pub max_position_embeddings: usize,
     /// Epsilon of every norm.
     pub rms_norm_eps: f32,
-    /// Factor on the embedding's output (1 for most, sqrt(hidden_size) for Gemma).
+    /// Factor on the embedding's output (1 for most, `sqrt(hidden_size)` for Gemma).
     pub embedding_scale: f32,
     /// Factor on the logits before the soft cap (1 for most).
     pub logit_scale: f32,
-    /// Factor on query-key products (1/sqrt(head_dim) for most).
+    /// Factor on query-key products (`1 / sqrt(head_dim)` for most).
     pub attention_scale: f32,
     /// Gate activation of the feed-forward layer.
     pub activation: Activation,

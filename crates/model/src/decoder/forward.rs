@@ -3,7 +3,7 @@
 //! Shapes: `n` tokens of all chunks together; `d` hidden size; `q` and `kv` widths of queries and of
 //! keys; `f` width of the feed-forward layer. Rows are tokens.
 
-use super::weights::{FeedForward, Layer, Linear, Mlp};
+use super::weights::{FeedForward, Linear, Mlp};
 use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE};
 use crate::config::{Activation, Experts, LayerConfig, RopePairing};
 use crate::{Error, Result};
@@ -13,7 +13,7 @@ use terang_kernels::rows::{self, Gate};
 use terang_kernels::{Cpu, ThreadPool, quant};
 
 /// Tokens in one call: what bounds the scratch memory.
-pub const BATCH_TOKENS_MAX: usize = 8192;
+const BATCH_TOKENS_MAX: usize = 8192;
 
 /// Buffers that are kept between calls.
 #[derive(Default)]

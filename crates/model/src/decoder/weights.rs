@@ -66,6 +66,9 @@ struct Loader<'a> {
     prefix: &'static str,
 }
 
+/// Gives the names of a layer's tensor: GGUF's or Hugging Face's.
+type Names<'a> = &'a dyn Fn(&[&str], &[&str]) -> Vec<String>;
+
 const PREFIXES: [&str; 4] = [
     "model.",
     "",
@@ -224,11 +227,7 @@ impl Loader<'_> {
         })
     }
 
-    fn feed_forward(
-        &self,
-        index: usize,
-        names: &dyn Fn(&[&str], &[&str]) -> Vec<String>,
-    ) -> Result<FeedForward> {
+    fn feed_forward(&self, index: usize, names: Names<'_>) -> Result<FeedForward> {
         let config = self.config;
         let hidden = config.hidden_size;
         let experts = match config.experts {
@@ -331,7 +330,9 @@ impl Loader<'_> {
         let name = names.iter().find(|name| self.source.tensor(name).is_some());
         let mut weight = self.vector(name.unwrap_or(&names[0]), width)?;
         if self.config.norm_weight_offset {
-            weight.iter_mut().for_each(|w| *w += 1.0);
+            for w in &mut weight {
+                *w += 1.0;
+            }
         }
         Ok(weight)
     }

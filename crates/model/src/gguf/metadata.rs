@@ -160,16 +160,13 @@ impl Metadata {
     /// An array of floating-point numbers.
     pub fn floats(&self, key: &str) -> Result<impl ExactSizeIterator<Item = f32>> {
         let array: Array<'_> = self.get(key)?;
-        match (array.item_type(), array.numbers()) {
-            (ValueType::F32 | ValueType::F64, Some(numbers)) => {
-                Ok(numbers.iter().map(|x| f32::from_value(x).unwrap_or(0.0)))
-            }
-            _ => {
-                let found = describe(Value::Array(array));
-                let allowed = "an array of floating-point numbers";
-                Err(Error::invalid(self.path(), key, found, allowed))
-            }
-        }
+        let is_float = matches!(array.item_type(), ValueType::F32 | ValueType::F64);
+        let Some(numbers) = array.numbers().filter(|_| is_float) else {
+            let found = describe(Value::Array(array));
+            let allowed = "an array of floating-point numbers";
+            return Err(Error::invalid(self.path(), key, found, allowed));
+        };
+        Ok(numbers.iter().map(|x| f32::from_value(x).unwrap_or(0.0)))
     }
 
     fn decode<'a>(&'a self, entry: &'a Entry) -> Value<'a> {

@@ -135,12 +135,15 @@ extern "C" fn on_sigbus(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: with SA_SIGINFO the system passes a valid `siginfo_t`, which for SIGBUS has an
-    // address.
-    let address = unsafe { (*info).si_addr() } as usize;
-    if !supply_zeros(address) {
-        pass_on(signal, info, context);
+    // SAFETY: with SA_SIGINFO the system passes a valid `siginfo_t`.
+    let info_ref = unsafe { &*info };
+    // The codes of faults; others are signals that a process sent, which carry no address.
+    let is_fault = (1..=5).contains(&info_ref.si_code);
+    // SAFETY: a fault's `siginfo_t` has an address.
+    if is_fault && supply_zeros(unsafe { info_ref.si_addr() } as usize) {
+        return;
     }
+    pass_on(signal, info, context, is_fault);
 }
 
 /// Replaces the rest of the map around `address`, from its page on, by zeros; `false` when the
@@ -192,18 +195,28 @@ unsafe fn errno_location() -> *mut libc::c_int {
     unsafe { libc::__error() }
 }
 
-/// Calls the handler before ours, or restores the default action, under which the instruction
-/// faults again and the process ends as it would have without us.
-fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// Does what would have been done without this module: calls the handler before ours, or takes the
+/// default action, which ends the process. After a fault the instruction runs again and faults under
+/// the default action; a signal that was sent is sent once more.
+fn pass_on(
+    signal: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+    is_fault: bool,
+) {
     let previous = PREVIOUS.0.get().cast::<libc::sigaction>();
     // SAFETY: written before this handler was put in place and never since.
     let previous = unsafe { &*previous };
     match previous.sa_sigaction {
+        libc::SIG_IGN if !is_fault => {}
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: all-zero is SIG_DFL with no flags; `sigaction` is async-signal-safe.
+            // SAFETY: all-zero is SIG_DFL with no flags; both calls are async-signal-safe.
             unsafe {
                 let default: libc::sigaction = std::mem::zeroed();
                 libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+                if !is_fault {
+                    libc::raise(signal);
+                }
             }
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {

@@ -58,7 +58,7 @@ impl MappedFile {
         refuse_irregular(path, &metadata)?;
         let len = usize::try_from(metadata.len())
             .ok()
-            .filter(|len| *len <= isize::MAX as usize)
+            .filter(|len| isize::try_from(*len).is_ok())
             .ok_or_else(|| {
                 let allowed = "as many bytes as this machine can address";
                 Error::invalid(path, "file size", metadata.len(), allowed)

@@ -244,7 +244,7 @@ fn place(path: &Path, row: Row, shard: usize, data: &Range<usize>) -> Result<Ten
         let allowed = format!("0 to {}", isize::MAX);
         let dim = usize::try_from(*dim)
             .ok()
-            .filter(|dim| *dim <= isize::MAX as usize)
+            .filter(|dim| isize::try_from(*dim).is_ok())
             .ok_or_else(|| Error::invalid(path, format!("{name}: dimension"), dim, allowed))?;
         shape.push(dim);
     }

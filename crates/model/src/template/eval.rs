@@ -5,7 +5,7 @@
 use super::budget::{Budget, Failure, Outcome};
 use super::clock::Civil;
 use super::python::{self, Writer};
-use super::value::{LoopState, MacroValue, Scope, Value};
+use super::value::{Key, LoopState, MacroValue, Scope, Value};
 use super::{filters, functions, methods, operators, predicates};
 use indexmap::IndexMap;
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CompareOpKind, Expr, Stmt, UnaryOpKind};
@@ -362,10 +362,10 @@ impl<'t> Interpreter<'t> {
             Expr::Map(map) => {
                 let mut entries = IndexMap::new();
                 for (key, value) in map.keys.iter().zip(&map.values) {
-                    let key = match self.expr(key, scope)? {
-                        Value::Str(key) => key,
-                        other => Rc::from(python::to_str(&other, &mut self.budget)?),
-                    };
+                    let key = self.expr(key, scope)?;
+                    let key = Key::of(&key).ok_or_else(|| {
+                        Failure::new(format!("a {} as the key of a mapping", key.kind()))
+                    })?;
                     entries.insert(key, self.expr(value, scope)?);
                 }
                 Value::map(entries, &mut self.budget)
@@ -435,7 +435,10 @@ impl<'t> Interpreter<'t> {
                     self.budget.allocate(map.entries.len() * 48)?;
                     let entries = map.entries.iter();
                     out.named
-                        .extend(entries.map(|(name, value)| (Rc::clone(name), value.clone())));
+                        .extend(entries.filter_map(|(name, value)| match name {
+                            Key::Str(name) => Some((Rc::clone(name), value.clone())),
+                            Key::Int(_) => None,
+                        }));
                 }
             }
         }
@@ -452,7 +455,7 @@ impl<'t> Interpreter<'t> {
         let function = self.expr(&call.expr, scope)?;
         let args = self.args(&call.args, scope)?;
         match function {
-            Value::Macro(value) => self.call_macro(&value, args, caller),
+            Value::Macro(value) => self.call_macro(&value, &args, caller),
             Value::Function(name) => functions::call(self, name, &args),
             Value::Method(object, name) => methods::call(self, &object, &name, &args),
             Value::Undefined => {
@@ -472,7 +475,7 @@ impl<'t> Interpreter<'t> {
     fn call_macro(
         &mut self,
         value: &MacroValue,
-        args: Args,
+        args: &Args,
         caller: Option<Value>,
     ) -> Outcome<Value> {
         let declaration = self.macros[value.declaration];

@@ -458,8 +458,8 @@ fn tojson(value: &Value, args: &Args, budget: &mut Budget) -> Outcome<Value> {
         let [Value::Str(item), Value::Str(key)] = separators.items.as_slice() else {
             return Err(Failure::new("separators are two strings"));
         };
-        style.item_separator = item.as_ref().to_owned();
-        style.key_separator = key.as_ref().to_owned();
+        style.item_separator = String::from(&**item);
+        style.key_separator = String::from(&**key);
     }
     let mut writer = Writer {
         out: String::new(),

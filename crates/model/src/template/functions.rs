@@ -2,7 +2,7 @@
 
 use super::budget::{Failure, Outcome};
 use super::eval::{Args, Interpreter};
-use super::value::Value;
+use super::value::{Key, Value};
 use indexmap::IndexMap;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -58,23 +58,31 @@ pub(super) fn call(interpreter: &mut Interpreter<'_>, name: &str, args: &Args) -
             Value::new_str(text, &mut interpreter.budget)
         }
         "namespace" | "dict" => {
-            let mut entries = IndexMap::new();
+            let mut entries: IndexMap<Key, Value> = IndexMap::new();
             if let Some(first) = args.positional.first() {
                 let Value::Map(map) = first else {
                     return Err(Failure::new(format!("{name} takes a mapping and names")));
                 };
                 budget.allocate(map.entries.len() * 64)?;
-                entries.extend(map.entries.iter().map(|(k, v)| (Rc::clone(k), v.clone())));
+                entries.extend(map.entries.iter().map(|(k, v)| (k.clone(), v.clone())));
             }
-            entries.extend(args.named.iter().cloned());
+            entries.extend(
+                args.named
+                    .iter()
+                    .map(|(k, v)| (Key::Str(Rc::clone(k)), v.clone())),
+            );
             if name == "dict" {
                 return Value::map(entries, budget);
             }
             budget.allocate(entries.len() * 64 + 64)?;
-            for value in entries.values() {
+            let mut attributes = IndexMap::new();
+            for (key, value) in entries {
                 value.plain_depth()?;
+                if let Key::Str(key) = key {
+                    attributes.insert(key, value);
+                }
             }
-            Ok(Value::Namespace(Rc::new(RefCell::new(entries))))
+            Ok(Value::Namespace(Rc::new(RefCell::new(attributes))))
         }
         "range" => {
             let int = |place: usize| match args.positional.get(place) {

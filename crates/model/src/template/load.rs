@@ -27,7 +27,9 @@ impl ChatTemplate {
     /// The template of a GGUF file; `None` if it has none.
     pub fn from_gguf(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
         let source = metadata.get_opt::<&str>("tokenizer.chat_template")?;
-        source.map(|source| Self::new(source, tokenizer)).transpose()
+        source
+            .map(|source| Self::new(source, tokenizer))
+            .transpose()
     }
 
     /// The template of a Hugging Face model folder: `chat_template.jinja`, or `chat_template` in
@@ -107,7 +109,7 @@ fn without_generation_tags(source: &str) -> String {
 pub(super) fn parse(source: &str) -> Outcome<Stmt<'_>> {
     let mut in_tag = 0usize;
     let mut elifs = 0usize;
-    for token in tokenize(source, false, SyntaxConfig::default(), WHITESPACE) {
+    for token in tokenize(source, false, SyntaxConfig, WHITESPACE) {
         let (token, span) = token.map_err(|e| syntax_failure(&e))?;
         match token {
             Token::VariableStart | Token::BlockStart => in_tag = 0,
@@ -119,8 +121,7 @@ pub(super) fn parse(source: &str) -> Outcome<Stmt<'_>> {
             return Err(Failure::new("an expression or condition is too long").at(span.start_line));
         }
     }
-    parse_jinja(source, "chat template", SyntaxConfig::default(), WHITESPACE)
-        .map_err(|e| syntax_failure(&e))
+    parse_jinja(source, "chat template", SyntaxConfig, WHITESPACE).map_err(|e| syntax_failure(&e))
 }
 
 fn syntax_failure(error: &minijinja::Error) -> Failure {

@@ -4,7 +4,7 @@ use super::budget::{Budget, Failure, Outcome};
 use super::eval::{Args, Interpreter};
 use super::operators;
 use super::python;
-use super::value::Value;
+use super::value::{Key, Value};
 
 const STRING_METHODS: &[&str] = &[
     "capitalize",
@@ -67,7 +67,7 @@ pub(super) fn call(
                 "get" => {
                     let key = args.get(0, "key").cloned().unwrap_or(Value::Undefined);
                     let default = args.get(1, "default").cloned().unwrap_or(Value::None);
-                    let found = key.as_str().and_then(|key| map.entries.get(key));
+                    let found = Key::of(&key).and_then(|key| map.entries.get(&key));
                     Ok(found.cloned().unwrap_or(default))
                 }
                 "items" => items(object, budget),
@@ -137,7 +137,7 @@ pub(super) fn items(object: &Value, budget: &mut Budget) -> Outcome<Value> {
     };
     let mut pairs = Vec::new();
     for (key, value) in &map.entries {
-        let pair = vec![Value::Str(key.clone()), value.clone()];
+        let pair = vec![key.to_value(), value.clone()];
         pairs.push(Value::list(pair, budget)?);
     }
     Value::list(pairs, budget)
@@ -283,13 +283,9 @@ fn string(
         "isalnum" => Ok(all(char::is_alphanumeric)),
         "isspace" => Ok(all(char::is_whitespace)),
         "isupper" | "islower" => {
-            let (wanted, other): (fn(char) -> bool, fn(char) -> bool) = if name == "isupper" {
-                (char::is_uppercase, char::is_lowercase)
-            } else {
-                (char::is_lowercase, char::is_uppercase)
-            };
-            let mut cased = text.chars().filter(|&c| wanted(c) || other(c)).peekable();
-            Ok(Value::Bool(cased.peek().is_some() && cased.all(wanted)))
+            let upper = text.chars().any(char::is_uppercase);
+            let lower = text.chars().any(char::is_lowercase);
+            Ok(Value::Bool(upper != lower && upper == (name == "isupper")))
         }
         _ => Err(Failure::new(format!("a string has no method {name:?}"))),
     }

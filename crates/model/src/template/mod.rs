@@ -28,7 +28,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::rc::Rc;
-use value::{DEPTH_MAX, Value};
+use value::{DEPTH_MAX, Key, Value};
 
 /// Stack for parsing and evaluating; nesting is bounded so that this is enough.
 const STACK_BYTES: usize = 16 << 20;
@@ -36,10 +36,10 @@ const STACK_BYTES: usize = 16 << 20;
 /// A conversation with what its template may want to see besides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatInput {
-    /// Messages as in OpenAI's API: objects with `role`, `content` and, where they apply,
+    /// Messages as in `OpenAI`'s API: objects with `role`, `content` and, where they apply,
     /// `tool_calls`, `tool_call_id`, `name`, `reasoning_content`.
     pub messages: Vec<Json>,
-    /// Tool definitions as in OpenAI's API.
+    /// Tool definitions as in `OpenAI`'s API.
     pub tools: Vec<Json>,
     /// End with the opening of the assistant's turn.
     pub add_generation_prompt: bool,
@@ -269,11 +269,23 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Outcome<T> + Send) -> Result<T
             Err(e) => Err(Failure::new(format!("no thread: {e}"))),
         }
     });
-    result.map_err(|failure| Error::Template {
-        reason: match failure.line {
-            Some(line) => format!("line {line}: {}", failure.reason),
-            None => failure.reason,
-        },
+    result.map_err(|failure| {
+        // Parts of the reason are the template's own words.
+        let reason: String = failure
+            .reason
+            .chars()
+            .flat_map(|c| {
+                let escaped = c.is_control().then(|| c.escape_default());
+                let plain = escaped.is_none().then_some(c);
+                escaped.into_iter().flatten().chain(plain)
+            })
+            .collect();
+        Error::Template {
+            reason: match failure.line {
+                Some(line) => format!("line {line}: {reason}"),
+                None => reason,
+            },
+        }
     })
 }
 
@@ -386,7 +398,7 @@ impl Import<'_> {
                 Json::String(role) if role_plain && key == "role" => Value::str(role),
                 other => self.value(other, budget)?,
             };
-            map.insert(self.text(key), value);
+            map.insert(Key::Str(self.text(key)), value);
         }
         Value::map(map, budget)
     }

@@ -3,7 +3,7 @@
 use super::budget::{Budget, Failure, Outcome};
 use super::methods;
 use super::python;
-use super::value::Value;
+use super::value::{Key, Value};
 use minijinja::machinery::ast::{BinOpKind, CompareOpKind};
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -116,9 +116,8 @@ fn number(op: BinOpKind, name: &str, left: &Value, right: &Value) -> Outcome<Val
             BinOpKind::Add => Value::Int(a.checked_add(b).ok_or_else(large)?),
             BinOpKind::Sub => Value::Int(a.checked_sub(b).ok_or_else(large)?),
             BinOpKind::Mul => Value::Int(a.checked_mul(b).ok_or_else(large)?),
-            BinOpKind::Div if b == 0 => return Err(zero()),
+            BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem if b == 0 => return Err(zero()),
             BinOpKind::Div => Value::Float(a as f64 / b as f64),
-            BinOpKind::FloorDiv | BinOpKind::Rem if b == 0 => return Err(zero()),
             BinOpKind::FloorDiv => {
                 let quotient = a.checked_div(b).ok_or_else(large)?;
                 let inexact = a.checked_rem(b).ok_or_else(large)? != 0;
@@ -199,7 +198,7 @@ pub(super) fn equal(left: &Value, right: &Value, budget: &mut Budget) -> Outcome
                 return Ok(false);
             }
             for (key, a) in &a.entries {
-                budget.step_bytes(key.len())?;
+                budget.step(1)?;
                 match b.entries.get(key) {
                     Some(b) if equal(a, b, budget)? => {}
                     _ => return Ok(false),
@@ -266,9 +265,9 @@ pub(super) fn contains(container: &Value, value: &Value, budget: &mut Budget) ->
         Value::Map(map) => match value {
             Value::Str(key) => {
                 budget.step_bytes(key.len())?;
-                Ok(map.entries.contains_key(key))
+                Ok(map.entries.contains_key(&**key))
             }
-            _ => Ok(false),
+            other => Ok(Key::of(other).is_some_and(|key| map.entries.contains_key(&key))),
         },
         Value::Namespace(namespace) => {
             let key = value.as_str().unwrap_or_default();
@@ -327,11 +326,14 @@ pub(super) fn item(value: &Value, key: &Value, budget: &mut Budget) -> Outcome<V
         }
         (Value::Map(map), Value::Str(key)) => {
             budget.step_bytes(key.len())?;
-            match map.entries.get(key) {
+            match map.entries.get(&**key) {
                 Some(value) => value.clone(),
                 None => attribute(value, key, budget)?,
             }
         }
+        (Value::Map(map), key) => Key::of(key)
+            .and_then(|key| map.entries.get(&key).cloned())
+            .unwrap_or(Value::Undefined),
         (Value::List(list), key) if key.as_int().is_some() => {
             let place = place(key.as_int().unwrap_or_default(), list.items.len());
             place.map_or(Value::Undefined, |i| list.items[i].clone())

@@ -1,7 +1,7 @@
 //! Values as text, in the way of Python: `str`, `repr` and `json.dumps`.
 
 use super::budget::{Budget, Failure, Outcome};
-use super::value::Value;
+use super::value::{Key, Value};
 use std::fmt::Write as _;
 
 /// Appends text within a budget.
@@ -63,7 +63,10 @@ fn write_repr(writer: &mut Writer<'_>, value: &Value) -> Outcome<()> {
                 if i > 0 {
                     writer.push(", ")?;
                 }
-                write_quoted(writer, key)?;
+                match key {
+                    Key::Str(key) => write_quoted(writer, key)?,
+                    Key::Int(key) => writer.push(&key.to_string())?,
+                }
                 writer.push(": ")?;
                 write_repr(writer, item)?;
             }
@@ -193,12 +196,20 @@ pub(super) fn write_json(
             let mut entries: Vec<_> = map.entries.iter().collect();
             if style.sort_keys {
                 writer.budget.step(entries.len() as u64 * 16)?;
-                entries.sort_by(|a, b| a.0.cmp(b.0));
+                entries.sort_by(|a, b| match (a.0, b.0) {
+                    (Key::Str(a), Key::Str(b)) => a.cmp(b),
+                    (Key::Int(a), Key::Int(b)) => a.cmp(b),
+                    (Key::Int(_), Key::Str(_)) => std::cmp::Ordering::Less,
+                    (Key::Str(_), Key::Int(_)) => std::cmp::Ordering::Greater,
+                });
             }
             writer.push("{")?;
             for (i, (key, item)) in entries.into_iter().enumerate() {
                 separate(writer, style, level + 1, i > 0)?;
-                write_json_string(writer, key, style.ascii)?;
+                match key {
+                    Key::Str(key) => write_json_string(writer, key, style.ascii)?,
+                    Key::Int(key) => writer.push(&format!("\"{key}\""))?,
+                }
                 writer.push(&style.key_separator)?;
                 write_json(writer, item, style, level + 1)?;
             }

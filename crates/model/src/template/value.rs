@@ -5,8 +5,9 @@
 //! value can hold itself.
 
 use super::budget::{Budget, Failure, Outcome};
-use indexmap::IndexMap;
+use indexmap::{Equivalent, IndexMap};
 use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 use std::rc::{Rc, Weak};
 
 /// Deepest nesting of lists and maps.
@@ -37,9 +38,48 @@ pub(super) struct List {
     depth: u32,
 }
 
+/// The key of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Str(Rc<str>),
+    Int(i128),
+}
+
+impl Hash for Key {
+    /// Equal to that of the plain string, so that maps can be searched by one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Str(text) => text.hash(state),
+            Self::Int(int) => int.hash(state),
+        }
+    }
+}
+
+impl Equivalent<Key> for str {
+    fn equivalent(&self, key: &Key) -> bool {
+        matches!(key, Key::Str(text) if **text == *self)
+    }
+}
+
+impl Key {
+    pub(super) fn to_value(&self) -> Value {
+        match self {
+            Self::Str(text) => Value::Str(Rc::clone(text)),
+            Self::Int(int) => Value::Int(*int),
+        }
+    }
+
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Str(text) => Some(Self::Str(Rc::clone(text))),
+            other => other.as_int().map(Self::Int),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Map {
-    pub(super) entries: IndexMap<Rc<str>, Value>,
+    pub(super) entries: IndexMap<Key, Value>,
     depth: u32,
 }
 
@@ -79,8 +119,8 @@ impl Value {
     }
 
     /// A map; `Err` as for [`Self::list`].
-    pub(super) fn map(entries: IndexMap<Rc<str>, Value>, budget: &mut Budget) -> Outcome<Self> {
-        budget.allocate(entries.len() * 2 * size_of::<(Rc<str>, Value, usize)>() + 96)?;
+    pub(super) fn map(entries: IndexMap<Key, Value>, budget: &mut Budget) -> Outcome<Self> {
+        budget.allocate(entries.len() * 2 * size_of::<(Key, Value, usize)>() + 96)?;
         let depth = depth_around(entries.values())?;
         Ok(Self::Map(Rc::new(Map { entries, depth })))
     }
@@ -178,7 +218,7 @@ impl Value {
             Self::Map(map) => {
                 budget.allocate(map.entries.len() * size_of::<Value>())?;
                 budget.step(map.entries.len() as u64)?;
-                Ok(map.entries.keys().cloned().map(Self::Str).collect())
+                Ok(map.entries.keys().map(Key::to_value).collect())
             }
             Self::Str(text) => {
                 // Each character becomes a string of its own.

@@ -6,6 +6,10 @@ use std::ops::Range;
 
 /// A token that is found in the text as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the format's independent switches"
+)]
 pub(super) struct AddedToken {
     pub(super) id: u32,
     pub(super) content: String,

@@ -1,5 +1,5 @@
 //! Byte-pair merging (Sennrich et al. 2016), ranked by a merge list as in GPT-2 and in
-//! `tokenizer.json`, or by token scores as in SentencePiece.
+//! `tokenizer.json`, or by token scores as in `SentencePiece`.
 //!
 //! A word becomes a chain of symbols; the best adjacent pair is merged until none is left. Equal
 //! ranks merge from left to right. Symbols whose text is not in the vocabulary have no id.

@@ -2,9 +2,10 @@
 
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
-use super::json_format::MERGES_MAX;
 use super::json::{MergeBuilder, byte_tokens, conflict_text, lookup};
-use super::split::{self, Behavior, Normalize, Pattern, Split};
+use super::json_format::MERGES_MAX;
+use super::pattern::Pattern;
+use super::split::{Behavior, Normalize, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
 use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
 use crate::gguf::{Metadata, Strings};
@@ -187,10 +188,9 @@ impl Builder<'_, '_, '_> {
                         Kind::UserDefined
                     }
                 }
-                1 => Kind::Normal,
+                1 | 4 => Kind::Normal,
                 // The unknown token is written in text like any control token.
                 2 | 3 => Kind::Special,
-                4 => Kind::Normal,
                 5 => Kind::UserDefined,
                 6 => Kind::Byte(byte_of(token).ok_or_else(|| {
                     self.invalid(TOKENS, format!("byte token {token:?}"), "<0x00> to <0xFF>")
@@ -234,7 +234,7 @@ impl Builder<'_, '_, '_> {
         let mut split = Vec::new();
         for pattern in pre.patterns {
             split.push(Split::Pattern {
-                pattern: split::regex(self.path, PRE, pattern)?,
+                pattern: Pattern::regex(self.path, PRE, pattern)?,
                 behavior: Behavior::Isolated,
                 invert: false,
             });

@@ -3,7 +3,8 @@
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
 use super::json_format::{self as format, Component, MERGES_MAX, TokenizerFile};
-use super::split::{self, Behavior, Normalize, Pattern, PrependScheme, Split};
+use super::pattern::Pattern;
+use super::split::{self, Behavior, Normalize, PrependScheme, Split};
 use super::vocab::{Conflict, Kind, TOKENS_MAX, Vocab};
 use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
 use crate::{Error, Result};
@@ -349,7 +350,7 @@ impl Builder<'_> {
     fn pattern(&self, field: &str, component: &Component<'_>) -> Result<Pattern> {
         match component.pattern.as_ref().map(|p| (&p.string, &p.regex)) {
             Some((Some(literal), None)) => Ok(Pattern::Literal(literal.as_ref().to_owned())),
-            Some((None, Some(source))) => split::regex(self.path, field, source),
+            Some((None, Some(source))) => Pattern::regex(self.path, field, source),
             _ => Err(self.invalid(field, "nothing", "a String or a Regex")),
         }
     }
@@ -387,7 +388,7 @@ impl Builder<'_> {
                 invert: component.invert.unwrap_or(false),
             }),
             "Digits" => out.push(Split::Pattern {
-                pattern: split::regex(self.path, FIELD, r"\p{N}")?,
+                pattern: Pattern::regex(self.path, FIELD, r"\p{N}")?,
                 behavior: if component.individual_digits == Some(true) {
                     Behavior::Isolated
                 } else {
@@ -402,7 +403,7 @@ impl Builder<'_> {
                 }
                 if component.use_regex.unwrap_or(true) {
                     out.push(Split::Pattern {
-                        pattern: split::regex(self.path, FIELD, pretokenizers::GPT2)?,
+                        pattern: Pattern::regex(self.path, FIELD, pretokenizers::GPT2)?,
                         behavior: Behavior::Isolated,
                         invert: false,
                     });

@@ -37,6 +37,10 @@ pub(super) struct TokenizerFile<'a> {
 
 /// One element of `added_tokens`.
 #[derive(Debug, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the format's independent switches"
+)]
 pub(super) struct AddedTokenEntry<'a> {
     pub(super) id: u32,
     #[serde(borrow)]

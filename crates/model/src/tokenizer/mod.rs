@@ -1,6 +1,6 @@
 //! Text to token ids and back.
 //!
-//! One [`Tokenizer`] serves every model: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and
+//! One [`Tokenizer`] serves every model: byte-level BPE (GPT-2, Llama 3, Qwen) and
 //! SentencePiece-style BPE (Llama 2, Mistral, Gemma), read from a Hugging Face `tokenizer.json` or
 //! from the metadata of a GGUF file. Text is cut at added tokens, normalised, split into words and
 //! merged.
@@ -15,6 +15,7 @@ mod detokenize;
 mod gguf;
 mod json;
 mod json_format;
+mod pattern;
 mod pretokenizers;
 mod split;
 mod vocab;
@@ -62,7 +63,6 @@ pub struct Tokenizer {
     added_normalized: Matcher,
     normalize: Vec<Normalize>,
     split: Vec<Split>,
-    /// GGUF SentencePiece models put the space only at the beginning and after control tokens.
     form: TextForm,
     prefix: Vec<u32>,
     bos: Option<u32>,

@@ -1,27 +1,13 @@
 //! What happens to text before merging: normalisation, and splitting into words that never merge
 //! with each other. The steps are those of `tokenizer.json`; GGUF's named pre-tokenizers are built
 //! from the same steps.
-//!
-//! Regular expressions come from model files and may backtrack without end: each match is bounded
-//! by steps and each text by time, and going over is an error, never a wrong split.
 
+use super::pattern::{Deadline, Pattern};
 use crate::{Error, Result};
-use fancy_regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 use std::ops::Range;
-use std::time::{Duration, Instant};
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest regular expression accepted from a file, in bytes.
-pub(super) const REGEX_BYTES_MAX: usize = 16 << 10;
-/// Steps of one match before it is given up.
-const BACKTRACK_STEPS_MAX: usize = 400_000;
-/// Most memory of a compiled regular expression.
-const REGEX_MEMORY_MAX: usize = 8 << 20;
-/// Time that splitting may take: a fixed part and one for each byte of text. Real patterns need
-/// about a fiftieth.
-const SPLIT_TIME_BASE: Duration = Duration::from_millis(250);
-const SPLIT_NANOS_PER_BYTE: u64 = 5_000;
 /// Text is split in one go up to this length; regex offsets and symbols are 32 bits wide.
 pub(super) const TEXT_BYTES_MAX: usize = 1 << 30;
 
@@ -44,13 +30,6 @@ pub(super) enum Normalize {
         pattern: Pattern,
         with: String,
     },
-}
-
-/// What a step looks for.
-#[derive(Debug)]
-pub(super) enum Pattern {
-    Literal(String),
-    Regex(Box<Regex>),
 }
 
 /// What becomes of the matches of a split.
@@ -89,93 +68,17 @@ pub(super) enum Split {
     },
 }
 
-/// Compiles a pattern that came from `path`.
-pub(super) fn regex(path: &std::path::Path, field: &str, source: &str) -> Result<Pattern> {
-    if source.len() > REGEX_BYTES_MAX {
-        return Err(Error::invalid(
-            path,
-            field,
-            format!("a pattern of {} bytes", source.len()),
-            format!("at most {REGEX_BYTES_MAX} bytes"),
-        ));
-    }
-    let regex = RegexBuilder::new(source)
-        .backtrack_limit(BACKTRACK_STEPS_MAX)
-        .delegate_size_limit(REGEX_MEMORY_MAX)
-        .delegate_dfa_size_limit(REGEX_MEMORY_MAX)
-        .build()
-        .map_err(|e| {
-            Error::invalid(
-                path,
-                field,
-                format!("{source}: {e}"),
-                "a regular expression",
-            )
-        })?;
-    Ok(Pattern::Regex(Box::new(regex)))
-}
-
-/// A time by which splitting has to be done.
-#[derive(Clone, Copy, Debug)]
-struct Deadline(Instant);
-
-impl Deadline {
-    fn for_text(text: &str) -> Self {
-        let per_byte = Duration::from_nanos(SPLIT_NANOS_PER_BYTE.saturating_mul(text.len() as u64));
-        Self(Instant::now() + SPLIT_TIME_BASE + per_byte)
-    }
-
-    fn check(self) -> Result<()> {
-        if Instant::now() > self.0 {
-            return Err(Error::Tokenizer {
-                reason: "the pre-tokenizer's pattern takes too long on this text".to_owned(),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Pattern {
-    /// Calls `on_match` with each match in turn, none of them overlapping.
-    fn each_match(
-        &self,
-        text: &str,
-        deadline: Deadline,
-        mut on_match: impl FnMut(Range<usize>),
-    ) -> Result<()> {
-        match self {
-            Self::Literal(literal) if literal.is_empty() => {}
-            Self::Literal(literal) => {
-                for (start, found) in text.match_indices(literal.as_str()) {
-                    on_match(start..start + found.len());
-                }
-            }
-            Self::Regex(regex) => {
-                for (i, found) in regex.find_iter(text).enumerate() {
-                    if i % 16 == 0 {
-                        deadline.check()?;
-                    }
-                    let found = found.map_err(|e| Error::Tokenizer {
-                        reason: format!("the pre-tokenizer's pattern fails on this text: {e}"),
-                    })?;
-                    if found.start() < found.end() {
-                        on_match(found.range());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Applies all steps of normalisation.
 pub(super) fn normalize<'t>(steps: &[Normalize], text: &'t str) -> Result<Cow<'t, str>> {
     let mut text = Cow::Borrowed(text);
     let deadline = Deadline::for_text(&text);
     for step in steps {
         let changed = match step {
-            Normalize::Nfc | Normalize::Nfd if text.is_ascii() => continue,
-            Normalize::Nfkc | Normalize::Nfkd if text.is_ascii() => continue,
+            Normalize::Nfc | Normalize::Nfd | Normalize::Nfkc | Normalize::Nfkd
+                if text.is_ascii() =>
+            {
+                continue;
+            }
             Normalize::Nfc => {
                 if unicode_normalization::is_nfc(&text) {
                     continue;
@@ -238,7 +141,8 @@ pub(super) fn split(
 ) -> Result<()> {
     let deadline = Deadline::for_text(text);
     let mut text = Cow::Borrowed(text);
-    let mut words = vec![0..text.len()];
+    let whole = 0..text.len();
+    let mut words = vec![whole];
     for step in steps {
         let mut next = Vec::with_capacity(words.len());
         match step {

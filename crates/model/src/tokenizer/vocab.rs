@@ -9,7 +9,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
 /// Most tokens a vocabulary may have; the largest in use have about 300 thousand.
-pub(super) const TOKENS_MAX: usize = 1 << 20;
+pub(super) const TOKENS_MAX: usize = 1 << 19;
 /// Most bytes one token may have.
 pub(super) const TOKEN_BYTES_MAX: usize = 1 << 14;
 

@@ -70,8 +70,15 @@ fn check(tokenizer: &Tokenizer, family: &str, allowed: impl Fn(&str) -> bool) {
         assert_eq!(streamed, decoded, "{text:?}");
     }
     let shown = wrong.iter().take(8).cloned().collect::<Vec<_>>().join("\n");
-    assert!(wrong.is_empty(), "{family}: {} strings differ:\n{shown}", wrong.len());
-    eprintln!("{family}: {} strings; {unreadable} do not decode to themselves", corpus.len());
+    assert!(
+        wrong.is_empty(),
+        "{family}: {} strings differ:\n{shown}",
+        wrong.len()
+    );
+    eprintln!(
+        "{family}: {} strings; {unreadable} do not decode to themselves",
+        corpus.len()
+    );
 }
 
 fn json_tokenizer(family: &str) -> Option<(PathBuf, Tokenizer)> {
@@ -102,7 +109,7 @@ fn qwen3_from_json_equals_the_reference() {
 fn llama3_from_json_equals_the_reference() {
     if let Some((_, tokenizer)) = json_tokenizer("llama3") {
         check(&tokenizer, "llama3", |_| false);
-        assert_eq!(tokenizer.add_bos(), tokenizer.id_of("<|begin_of_text|>"));
+        assert_eq!(tokenizer.bos(), tokenizer.id_of("<|begin_of_text|>"));
     }
 }
 
@@ -116,6 +123,15 @@ fn gemma3_from_json_equals_the_reference() {
     }
 }
 
+#[test]
+fn further_families_from_json_equal_the_reference() {
+    for family in ["deepseek_v3", "gptoss", "llama2"] {
+        if let Some((_, tokenizer)) = json_tokenizer(family) {
+            check(&tokenizer, family, |_| false);
+        }
+    }
+}
+
 /// A `tokenizer.json` as the metadata that a conversion to GGUF would write.
 struct AsGguf {
     tokens: Vec<String>,
@@ -124,27 +140,40 @@ struct AsGguf {
 }
 
 fn as_gguf(path: &Path) -> AsGguf {
-    let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut by_id: HashMap<u64, (String, i32)> = HashMap::new();
     for (token, id) in json["model"]["vocab"].as_object().unwrap() {
         by_id.insert(id.as_u64().unwrap(), (token.clone(), 1));
     }
     for token in json["added_tokens"].as_array().unwrap() {
-        let kind = if token["special"].as_bool().unwrap() { 3 } else { 4 };
+        let kind = if token["special"].as_bool().unwrap() {
+            3
+        } else {
+            4
+        };
         let content = token["content"].as_str().unwrap().to_owned();
         by_id.insert(token["id"].as_u64().unwrap(), (content, kind));
     }
     let count = by_id.keys().max().unwrap() + 1;
     let (tokens, types) = (0..count)
-        .map(|id| by_id.remove(&id).unwrap_or_else(|| (format!("[PAD{id}]"), 5)))
+        .map(|id| {
+            by_id
+                .remove(&id)
+                .unwrap_or_else(|| (format!("[PAD{id}]"), 5))
+        })
         .unzip();
-    let merges = json["model"]["merges"].as_array().unwrap().iter().map(|merge| {
-        match merge.as_str() {
+    let merges = json["model"]["merges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|merge| match merge.as_str() {
             Some(merge) => merge.to_owned(),
-            None => format!("{} {}", merge[0].as_str().unwrap(), merge[1].as_str().unwrap()),
-        }
-    });
+            None => format!(
+                "{} {}",
+                merge[0].as_str().unwrap(),
+                merge[1].as_str().unwrap()
+            ),
+        });
     AsGguf {
         merges: merges.collect(),
         tokens,
@@ -199,5 +228,6 @@ fn a_sentence_piece_gguf_vocabulary_equals_the_reference() {
         ..GgufVocab::default()
     };
     let tokenizer = Tokenizer::from_gguf_vocab(&path, &vocab).unwrap();
-    check(&tokenizer, "gemma3", |_| false);
+    // A conversion turns `▁▁` into two spaces, so that a written `▁▁` is no longer that token.
+    check(&tokenizer, "gemma3", |text| text.contains('▁'));
 }

@@ -1,0 +1,79 @@
+//! From a path to a running engine.
+
+use std::path::Path;
+
+use terang_kernels::{Cpu, ThreadPool};
+use terang_model::bundle::LoadedModel;
+use terang_model::decoder::{Decoder, KvType, LoadOptions};
+
+use crate::runner::DecoderRunner;
+use crate::text::Text;
+use crate::{Engine, Limits, Result};
+
+/// Positions of the context where neither the caller nor the model asks for fewer.
+pub const DEFAULT_CONTEXT_LEN: usize = 8192;
+
+/// How a model is loaded and run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Threads of the decoder; `None`: as many as the machine has cores.
+    pub threads: Option<usize>,
+    /// Positions that prompt and answer share; `None`: the model's own context, but at most
+    /// [`DEFAULT_CONTEXT_LEN`]. Memory is taken as they fill.
+    pub context_len: Option<usize>,
+    /// Storage of keys and values.
+    pub kv_type: KvType,
+    /// Limits of the engine itself.
+    pub limits: Limits,
+}
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Parts of the model that are in memory.
+    pub done: usize,
+    /// Parts in all.
+    pub total: usize,
+}
+
+/// Loads a GGUF file or Hugging Face folder: its decoder, and the text that belongs to it. The
+/// environment variable `TERANG_CPU` chooses the instruction set.
+pub fn load(
+    path: &Path,
+    options: &EngineOptions,
+    mut progress: impl FnMut(LoadProgress),
+) -> Result<(DecoderRunner, Text)> {
+    let cpu = Cpu::from_env()?;
+    let model = LoadedModel::open(path)?;
+    let context_len = options.context_len.unwrap_or_else(|| {
+        model
+            .config
+            .max_position_embeddings
+            .min(DEFAULT_CONTEXT_LEN)
+    });
+    let load_options = LoadOptions {
+        cpu,
+        threads: options.threads.unwrap_or_else(ThreadPool::default_threads),
+        kv_type: options.kv_type,
+    };
+    let decoder = Decoder::load(
+        model.tensors,
+        model.config,
+        &load_options,
+        &mut |done, total| progress(LoadProgress { done, total }),
+    )?;
+    let runner = DecoderRunner::new(decoder, context_len)?;
+    Ok((runner, Text::new(model.tokenizer, model.template)))
+}
+
+impl Engine {
+    /// Loads a GGUF file or Hugging Face folder and starts an engine on it; see [`load`].
+    pub fn load(
+        path: &Path,
+        options: &EngineOptions,
+        progress: impl FnMut(LoadProgress),
+    ) -> Result<Self> {
+        let (runner, text) = load(path, options, progress)?;
+        Self::start(runner, text, options.limits)
+    }
+}
