@@ -158,7 +158,7 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "F", value_parser = penalty, allow_negative_numbers = true)]
     pub(crate) frequency_penalty: Option<f32>,
     /// The same seed gives the same answer; random when absent
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Most tokens to generate; until the context is full when absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]

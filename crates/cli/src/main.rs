@@ -7,6 +7,7 @@
 
 mod args;
 mod catalogue;
+mod chat;
 mod commands;
 mod data_dir;
 mod interrupt;
@@ -49,11 +50,13 @@ fn run(cli: Cli) -> Outcome<()> {
     let _ = interrupt::install();
     let data = || DataDir::resolve(cli.data_dir.clone());
     match &cli.verb {
-        Verb::Chat(_) => Ok(()),
+        Verb::Chat(args) => chat::run(&data()?, cli.threads, args),
         Verb::Pull(args) => commands::pull::run(&data()?, args),
         Verb::List(args) => commands::list::run(&data()?, args),
         Verb::Show(args) => commands::show::run(&data()?, args),
         Verb::Rm(args) => commands::rm::run(&data()?, args),
-        Verb::Eval { .. } => Ok(()),
+        Verb::Eval {
+            what: args::Eval::Perplexity(args),
+        } => commands::eval::run(&data()?, cli.threads, args),
     }
 }

@@ -27,5 +27,31 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome<()> {
             reason: e.to_string(),
         })
     })?;
-    write(&(text + "\n"))
+    write(&(escaped(&text) + "\n"))
+}
+
+/// JSON in which the control characters that its grammar allows in the clear are escaped too: a
+/// terminal obeys U+009B as it obeys ESC [.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            out.push_str(&format!("\\u{:04x}", c as u32));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn json_holds_no_control_character_in_the_clear() {
+        let text = serde_json::to_string("a\u{9b}31m\u{7f}\u{1b}").unwrap();
+        let safe = super::escaped(&text);
+        assert!(!safe.chars().any(char::is_control));
+        let back: String = serde_json::from_str(&safe).unwrap();
+        assert_eq!(back, "a\u{9b}31m\u{7f}\u{1b}");
+    }
 }

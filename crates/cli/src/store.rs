@@ -113,15 +113,25 @@ pub(crate) fn write_receipt(folder: &Path, receipt: &Receipt) -> Outcome<()> {
 
 /// Writes `bytes` beside `path` and renames: a reader sees the old file or the new one.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    write_beside(path, bytes, fs::OpenOptions::new().write(true))
+}
+
+/// The same for what is nobody else's business.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    write_beside(path, bytes, &mut options)
+}
+
+fn write_beside(path: &Path, bytes: &[u8], options: &mut fs::OpenOptions) -> Outcome<()> {
     use io::Write;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
     let beside = PathBuf::from(beside);
-    let write = || {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&beside)?;
+    let mut write = || {
+        let mut file = options.create_new(true).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;

@@ -14,7 +14,7 @@ mod style;
 mod table;
 
 use self::flow::Flow;
-use self::inline::{Inline, Piece};
+use self::inline::Inline;
 use self::line::{Kind, classify};
 use self::style::{DIM, RESET, Style};
 use self::table::Table;

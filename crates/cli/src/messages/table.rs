@@ -191,4 +191,90 @@ messages! {
     RemoveBusy { name } =
         "model {name} is being pulled by another terang; wait for it or stop it",
         "model {name} sedang diambil oleh terang lain; tunggu atau hentikan";
+
+    // Chat.
+    LabelReading {} = "reading the prompt", "membaca pertanyaan";
+    NothingAsked {} =
+        "nothing was asked; give a question, or run terang chat in a terminal for a conversation",
+        "tidak ada pertanyaan; beri pertanyaan, atau jalankan terang chat di terminal untuk bercakap-cakap";
+    PromptTooLong { tokens, context } =
+        "the prompt has {tokens} tokens, the context holds {context} with at least one for the answer; shorten it, /clear, or raise --context",
+        "pertanyaan berisi {tokens} token, konteks memuat {context} termasuk paling sedikit satu untuk jawaban; persingkat, /clear, atau perbesar --context";
+    StopEmpty {} = "--stop: found an empty text, allowed one character and more", "--stop: teks kosong, seharusnya satu huruf atau lebih";
+    NotAFile {} = "not an ordinary file", "bukan berkas biasa";
+    NotText { path } =
+        "{path}: not text: it holds bytes that are no UTF-8, or zero bytes",
+        "{path}: bukan teks: berisi bita yang bukan UTF-8, atau bita nol";
+    TextTooLong { path, allowed } =
+        "{path}: too large or not an ordinary file, allowed {allowed} of text",
+        "{path}: terlalu besar atau bukan berkas biasa, paling banyak {allowed} teks";
+    AnswerCut { tokens } =
+        "(the answer was cut after {tokens} tokens: the limit or the context's end)",
+        "(jawaban terpotong setelah {tokens} token: batas atau akhir konteks)";
+    AnswerStopped {} = "(stopped)", "(dihentikan)";
+    Banner { model } =
+        "{model} · /help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves",
+        "{model} · /help menampilkan perintah, Ctrl-C menghentikan jawaban, Ctrl-D keluar";
+    BaseModel {} =
+        "this model has no chat template: it goes on with your text instead of answering it",
+        "model ini tidak punya templat obrolan: ia melanjutkan teks Anda, bukan menjawabnya";
+    LeaveHint {} = "Ctrl-C again or Ctrl-D leaves", "Ctrl-C sekali lagi atau Ctrl-D untuk keluar";
+    ReplHelp {} =
+        "/help             this list
+/system TEXT      set the system prompt; without text show it, with - remove it
+/model NAME|PATH  change the model; the conversation stays
+/set KEY VALUE    change how answers are made; without arguments show it
+/clear            begin anew
+/retry            another answer to the last question
+/stats            counts and speed of the last answer
+/save FILE        write the conversation to a file
+/load FILE        read a conversation from a file
+/quit             leave
+
+A line goes on after a backslash at its end, or between \"\"\" and \"\"\"",
+        "/help             daftar ini
+/system TEKS      atur perintah sistem; tanpa teks ditampilkan, dengan - dihapus
+/model NAMA|JALUR ganti model; percakapan tetap
+/set KUNCI NILAI  ubah cara menjawab; tanpa argumen ditampilkan
+/clear            mulai dari awal
+/retry            jawaban lain untuk pertanyaan terakhir
+/stats            hitungan dan kecepatan jawaban terakhir
+/save BERKAS      tulis percakapan ke berkas
+/load BERKAS      baca percakapan dari berkas
+/quit             keluar
+
+Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\" dan \"\"\"";
+    CommandUnknown { command } =
+        "unknown command {command}; /help lists them",
+        "perintah {command} tidak dikenal; /help menampilkannya";
+    CommandNeedsFile { command } = "{command} needs a file name", "{command} perlu nama berkas";
+    SetUnknown { key, allowed } =
+        "unknown setting {key}; allowed {allowed}",
+        "pengaturan {key} tidak dikenal; yang ada {allowed}";
+    SetInvalid { key, value, allowed } =
+        "{key}: found {value}, allowed {allowed}",
+        "{key}: ditemukan {value}, seharusnya {allowed}";
+    SetNeedsValue { key } = "{key} needs a value: /set {key} VALUE", "{key} perlu nilai: /set {key} NILAI";
+    Cleared {} = "the conversation is empty", "percakapan kosong";
+    Saved { path } = "saved to {path}", "disimpan ke {path}";
+    Loaded { path, count } = "{count} messages from {path}", "{count} pesan dari {path}";
+    SaveRefused { path } =
+        "{path}: exists and is no saved conversation; choose another name",
+        "{path}: sudah ada dan bukan percakapan tersimpan; pilih nama lain";
+    ConversationInvalid { path, reason } =
+        "{path}: not a saved conversation: {reason}",
+        "{path}: bukan percakapan tersimpan: {reason}";
+    NothingToRetry {} = "there is no question to answer again", "tidak ada pertanyaan untuk dijawab lagi";
+    NoSystem {} = "no system prompt", "tidak ada perintah sistem";
+    SystemSet {} = "the system prompt is changed", "perintah sistem diubah";
+    NoStats {} = "no answer yet", "belum ada jawaban";
+    Stats { prompt, cached, completion, ttft, speed, seed } =
+        "prompt {prompt} tokens ({cached} cached), answer {completion} tokens, first after {ttft} ms, {speed} tokens/s, seed {seed}",
+        "pertanyaan {prompt} token ({cached} dari tembolok), jawaban {completion} token, pertama setelah {ttft} md, {speed} token/d, benih {seed}";
+
+    // eval.
+    LabelMeasuring {} = "perplexity", "perpleksitas";
+    PerplexityResult { perplexity, error, tokens, windows, context } =
+        "perplexity {perplexity} ± {error} ({tokens} tokens, {windows} windows of {context})",
+        "perpleksitas {perplexity} ± {error} ({tokens} token, {windows} jendela dari {context})";
 }

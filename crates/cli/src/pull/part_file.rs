@@ -67,7 +67,7 @@ impl PartFile {
         if fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file()) {
             fs::remove_file(&path).map_err(|e| Problem::file(&path, &e))?;
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)

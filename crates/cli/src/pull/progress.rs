@@ -27,16 +27,10 @@ impl Progress {
 
     /// Shows the bar: `total` bytes, `done` of them here already.
     pub(super) fn start(&self, total: u64, done: u64, label: &str) {
-        if !self.quiet {
-            self.bar
-                .set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
-        }
-        let style = ProgressStyle::with_template(
+        self.show();
+        self.bar.set_style(style(
             "{msg}  {wide_bar:.cyan/dim}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}",
-        )
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─");
-        self.bar.set_style(style);
+        ));
         self.bar.set_length(total);
         self.bar.set_message(label.to_owned());
         self.bar.set_position(done);
@@ -45,20 +39,37 @@ impl Progress {
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 
+    /// Shows a bar that counts to `total`.
+    pub(crate) fn start_count(&self, total: u64, label: &Msg) {
+        self.show();
+        self.bar
+            .set_style(style("{msg}  {wide_bar:.cyan/dim}  {pos}/{len}"));
+        self.bar.set_length(total);
+        self.bar.set_message(label.to_string());
+        self.bar.set_position(0);
+    }
+
+    fn show(&self) {
+        if !self.quiet {
+            self.bar
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
+        }
+    }
+
     /// `done` bytes are here; the bar never goes back.
-    pub(super) fn reach(&self, done: u64) {
+    pub(crate) fn reach(&self, done: u64) {
         if done > self.bar.position() {
             self.bar.set_position(done);
         }
     }
 
     /// Names what is going on now.
-    pub(super) fn label(&self, label: String) {
+    pub(crate) fn label(&self, label: String) {
         self.bar.set_message(label);
     }
 
     /// A line above the bar.
-    pub(super) fn line(&self, message: &Msg) {
+    pub(crate) fn line(&self, message: &Msg) {
         if self.quiet {
             return;
         }
@@ -67,10 +78,16 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
         self.bar.set_draw_target(ProgressDrawTarget::hidden());
         self.bar.reset();
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
 }

@@ -1,0 +1,80 @@
+//! `terang chat`: one answer, or a conversation. The engine is reached through [`session`] alone.
+
+mod attachments;
+mod commands;
+mod conversation;
+mod input;
+mod one_shot;
+mod repl;
+mod session;
+mod settings;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use crate::args;
+use crate::catalogue::Catalogue;
+use crate::data_dir::DataDir;
+use crate::problem::Outcome;
+use crate::pull::{self, Progress};
+use crate::resolve::{Meant, resolve};
+
+pub(crate) use session::explain;
+
+/// Runs the verb.
+pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Outcome<()> {
+    // Wrong settings, missing files and the like are found before a model is fetched or loaded.
+    let settings = settings::Settings::from_args(&args.sampling)?;
+    let attachments = attachments::read_files(&args.file)?;
+    let asked = args.prompt.join(" ");
+    let piped = if std::io::stdin().is_terminal() {
+        None
+    } else {
+        attachments::read_stdin()?
+    };
+    let question = attachments::question(&asked, piped.as_deref(), &attachments);
+    let ready = Ready {
+        data,
+        threads,
+        context: args.sampling.context,
+        quiet: args.quiet || args.json,
+    };
+    match question {
+        Some(question) => one_shot::run(&ready, args, settings, question),
+        None => repl::run(&ready, args, settings, attachments),
+    }
+}
+
+/// What is needed to make a model ready.
+struct Ready<'a> {
+    data: &'a DataDir,
+    threads: Option<u16>,
+    context: Option<u32>,
+    quiet: bool,
+}
+
+impl Ready<'_> {
+    /// Loads the model that `name` means, after fetching it where it is not here; the catalogue's
+    /// default where no name is given.
+    fn session(&self, name: Option<&str>) -> Outcome<session::Session> {
+        let progress = Progress::new(self.quiet);
+        let (label, path) = locate(self.data, name, &progress)?;
+        session::Session::load(&path, label, self.threads, self.context, &progress)
+    }
+}
+
+/// Name and path of the model that `name` means; fetched where it is not here.
+pub(crate) fn locate(
+    data: &DataDir,
+    name: Option<&str>,
+    progress: &Progress,
+) -> Outcome<(String, PathBuf)> {
+    let catalogue = Catalogue::load()?;
+    match resolve(&catalogue, name.unwrap_or(&catalogue.default))? {
+        Meant::Entry(entry) => {
+            let installed = pull::pull(data, &entry, None, progress)?;
+            Ok((entry.name.clone(), installed.path))
+        }
+        Meant::Path(path) => Ok((path.display().to_string(), path)),
+    }
+}

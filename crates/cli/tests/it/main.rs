@@ -1,0 +1,9 @@
+//! The binary as a person meets it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod download;
+mod hub;
+mod models;
+mod support;
+mod usage;
