@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
 
-/// An open ChatGPT of your own: talk to a model that runs on this machine.
+/// An assistant of your own: talk to a model that runs on this machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "terang",

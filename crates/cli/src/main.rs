@@ -30,7 +30,7 @@ use problem::{Outcome, Problem};
 fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os()) {
         Ok(Parsed::Print(text)) => output::write(&text),
-        Ok(Parsed::Run(cli)) => run(*cli),
+        Ok(Parsed::Run(cli)) => run(&cli),
         Err(problem) => Err(problem),
     };
     match done {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Outcome<()> {
+fn run(cli: &Cli) -> Outcome<()> {
     // Without the handler Ctrl-C still ends the process; downloads resume either way.
     let _ = interrupt::install();
     let data = || DataDir::resolve(cli.data_dir.clone());

@@ -36,7 +36,8 @@ fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() && c != '\n' {
-            out.push_str(&format!("\\u{:04x}", c as u32));
+            let code = format!("\\u{:04x}", c as u32);
+            out.push_str(&code);
         } else {
             out.push(c);
         }

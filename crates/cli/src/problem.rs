@@ -19,9 +19,9 @@ pub(crate) type Outcome<T> = Result<T, Problem>;
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// It could not be done.
-    Failed(Msg),
+    Failed(Box<Msg>),
     /// It was asked in a wrong way.
-    Usage(Msg),
+    Usage(Box<Msg>),
     /// A lower layer's error, already one line.
     Below(String),
     /// Nobody reads standard output any more.
@@ -29,17 +29,17 @@ pub(crate) enum Problem {
     /// Ctrl-C.
     Interrupted,
     /// Ctrl-C, and what to do to go on.
-    Stopped(Msg),
+    Stopped(Box<Msg>),
 }
 
 /// A failure with this message.
 pub(crate) fn fail(message: Msg) -> Problem {
-    Problem::Failed(message)
+    Problem::Failed(Box::new(message))
 }
 
 /// Wrong usage with this message.
 pub(crate) fn misuse(message: Msg) -> Problem {
-    Problem::Usage(message)
+    Problem::Usage(Box::new(message))
 }
 
 impl Problem {

@@ -22,7 +22,7 @@ pub(crate) fn resolve(catalogue: &Catalogue, name: &str) -> Outcome<Meant> {
         return Ok(Meant::Entry(Box::new(entry.clone())));
     }
     let path = Path::new(name);
-    let path_like = name.contains(['/', '\\']) || name.ends_with(".gguf");
+    let path_like = name.contains(['/', '\\']) || path.extension().is_some_and(|x| x == "gguf");
     match std::fs::metadata(path) {
         Ok(meta) => {
             // Pipes and devices are refused here: opening one could block for ever.

@@ -90,7 +90,8 @@ pub(super) fn with_files(text: &str, files: &[Attachment]) -> String {
     for file in files {
         let fence = "`".repeat(longest_run(&file.text).max(2) + 1);
         let end = if file.text.ends_with('\n') { "" } else { "\n" };
-        all += &format!("\n\n{}:\n{fence}\n{}{end}{fence}", file.name, file.text);
+        let block = format!("\n\n{}:\n{fence}\n{}{end}{fence}", file.name, file.text);
+        all += &block;
     }
     all
 }

@@ -1,6 +1,7 @@
 //! The slash commands of a conversation.
 
 use crate::messages::Msg;
+use crate::problem::{Outcome, misuse};
 
 /// A command with its argument.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,15 +24,15 @@ pub(super) const NAMES: [&str; 10] = [
 ];
 
 /// Reads a line that begins with a slash.
-pub(super) fn parse(line: &str) -> Result<Command, Msg> {
+pub(super) fn parse(line: &str) -> Outcome<Command> {
     let line = line.trim();
     let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let argument = argument.trim().to_owned();
     let needed = |argument: String| {
         if argument.is_empty() {
-            Err(Msg::CommandNeedsFile {
+            Err(misuse(Msg::CommandNeedsFile {
                 command: name.to_owned(),
-            })
+            }))
         } else {
             Ok(argument)
         }
@@ -47,9 +48,9 @@ pub(super) fn parse(line: &str) -> Result<Command, Msg> {
         "/stats" => Ok(Command::Stats),
         "/set" => Ok(Command::Set(argument)),
         "/quit" | "/exit" | "/bye" => Ok(Command::Quit),
-        _ => Err(Msg::CommandUnknown {
+        _ => Err(misuse(Msg::CommandUnknown {
             command: name.to_owned(),
-        }),
+        })),
     }
 }
 

@@ -32,7 +32,6 @@ pub(super) enum Input {
 /// The line editor.
 pub(super) struct Prompt {
     editor: Editor<Assistant, FileHistory>,
-    colour: bool,
 }
 
 impl Prompt {
@@ -52,12 +51,11 @@ impl Prompt {
         editor.set_helper(Some(Assistant { models, colour }));
         // No history yet, or one that cannot be read, is no reason not to talk.
         let _ = editor.load_history(history);
-        Ok(Self { editor, colour })
+        Ok(Self { editor })
     }
 
     /// Waits for the next input.
     pub(super) fn read(&mut self) -> rustyline::Result<Input> {
-        let _ = self.colour;
         match self.editor.readline("» ") {
             Ok(text) => {
                 let _ = self.editor.add_history_entry(text.as_str());

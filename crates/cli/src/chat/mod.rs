@@ -40,7 +40,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Ou
         quiet: args.quiet || args.json,
     };
     match question {
-        Some(question) => one_shot::run(&ready, args, settings, question),
+        Some(question) => one_shot::run(&ready, args, &settings, question),
         None => repl::run(&ready, args, settings, attachments),
     }
 }

@@ -18,7 +18,7 @@ use crate::terminal;
 pub(super) fn run(
     ready: &Ready<'_>,
     args: &args::Chat,
-    settings: Settings,
+    settings: &Settings,
     question: String,
 ) -> Outcome<()> {
     let session = ready.session(args.model.as_deref())?;
@@ -26,7 +26,7 @@ pub(super) fn run(
     chat.push(Role::User, question);
     let progress = Progress::new(ready.quiet);
     let mut renderer = Renderer::new(terminal::width(), terminal::stdout_is_rich());
-    let answer = session.answer(&chat.messages(), &settings, &progress, &mut |piece| {
+    let answer = session.answer(&chat.messages(), settings, &progress, &mut |piece| {
         if args.json {
             Ok(())
         } else {

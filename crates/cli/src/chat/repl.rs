@@ -121,7 +121,7 @@ impl Talk<'_> {
                 .push(Role::User, attachments::with_files(text, &files));
             return self.respond(&self.settings.clone()).map(|()| Next::Stay);
         }
-        match commands::parse(text).map_err(misuse)? {
+        match commands::parse(text)? {
             Command::Help => output::line(&Msg::ReplHelp {}.to_string())?,
             Command::Quit => return Ok(Next::Leave),
             Command::System(text) => self.system(text)?,
@@ -212,7 +212,7 @@ impl Talk<'_> {
 
     fn set(&mut self, text: &str) -> Outcome<()> {
         if let Some((key, value)) = text.split_once(char::is_whitespace) {
-            self.settings.set(key, value.trim()).map_err(misuse)?;
+            self.settings.set(key, value.trim())?;
         } else if !text.is_empty() {
             return Err(misuse(Msg::SetNeedsValue {
                 key: text.to_owned(),

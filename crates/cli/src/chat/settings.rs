@@ -5,7 +5,7 @@ use terang_engine::Sampling;
 
 use crate::args::SamplingArgs;
 use crate::messages::Msg;
-use crate::problem::{Outcome, misuse};
+use crate::problem::{Outcome, Problem, misuse};
 
 /// Everything about an answer but its question.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,14 +71,16 @@ impl Settings {
             or_dash(s.seed.map(|v| v.to_string())),
             or_dash(self.max_tokens.map(|v| v.to_string())),
         ];
-        KEYS.iter()
+        let lines: Vec<String> = KEYS
+            .iter()
             .zip(values)
             .map(|(key, value)| format!("  {key:<20}{value}\n"))
-            .collect()
+            .collect();
+        lines.concat()
     }
 
     /// Sets `key`; `-` takes a seed or a limit away.
-    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<(), Msg> {
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Outcome<()> {
         let key = key.replace('-', "_");
         let sampling = &mut self.sampling;
         match key.as_str() {
@@ -98,17 +100,17 @@ impl Settings {
                 self.max_tokens = Some((whole(&key, value, COUNT_MAX)?.max(1)) as usize);
             }
             _ => {
-                return Err(Msg::SetUnknown {
+                return Err(misuse(Msg::SetUnknown {
                     key,
                     allowed: KEYS.join(", "),
-                });
+                }));
             }
         }
         Ok(())
     }
 }
 
-fn real(key: &str, value: &str, low: f32, high: f32) -> Result<f32, Msg> {
+fn real(key: &str, value: &str, low: f32, high: f32) -> Outcome<f32> {
     value
         .parse()
         .ok()
@@ -116,7 +118,7 @@ fn real(key: &str, value: &str, low: f32, high: f32) -> Result<f32, Msg> {
         .ok_or_else(|| bad(key, value, &low.to_string(), &high.to_string()))
 }
 
-fn whole(key: &str, value: &str, high: u64) -> Result<u64, Msg> {
+fn whole(key: &str, value: &str, high: u64) -> Outcome<u64> {
     value
         .parse()
         .ok()
@@ -124,8 +126,8 @@ fn whole(key: &str, value: &str, high: u64) -> Result<u64, Msg> {
         .ok_or_else(|| bad(key, value, "0", &high.to_string()))
 }
 
-fn bad(key: &str, value: &str, low: &str, high: &str) -> Msg {
-    Msg::SetInvalid {
+fn bad(key: &str, value: &str, low: &str, high: &str) -> Problem {
+    misuse(Msg::SetInvalid {
         key: key.to_owned(),
         value: value.to_owned(),
         allowed: Msg::NumberRange {
@@ -133,7 +135,7 @@ fn bad(key: &str, value: &str, low: &str, high: &str) -> Msg {
             high: high.to_owned(),
         }
         .to_string(),
-    }
+    })
 }
 
 #[cfg(test)]

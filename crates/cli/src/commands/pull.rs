@@ -19,9 +19,9 @@ pub(crate) fn run(data: &DataDir, args: &args::Pull) -> Outcome<()> {
     let progress = Progress::new(args.quiet || args.json);
     let installed = pull::pull(data, entry, args.from.as_deref(), &progress).map_err(
         |problem| match problem {
-            Problem::Interrupted => Problem::Stopped(Msg::PullInterrupted {
+            Problem::Interrupted => Problem::Stopped(Box::new(Msg::PullInterrupted {
                 name: entry.name.clone(),
-            }),
+            })),
             other => other,
         },
     )?;

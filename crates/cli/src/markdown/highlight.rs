@@ -124,13 +124,13 @@ pub(super) fn line(code: &str, language: &str) -> String {
         let separate =
             previous.is_whitespace() || previous == ';' || previous == ')' || previous == '}';
         if separate && comment.iter().any(|mark| rest.starts_with(mark)) {
-            out.push_str(&format!("{DIM}{rest}{RESET}"));
+            out.extend([DIM, rest, RESET]);
             return out;
         }
         let (length, colour) = token(c, rest, previous);
         let (text, after) = rest.split_at(length);
         match colour {
-            Some(colour) => out.push_str(&format!("{colour}{text}{RESET}")),
+            Some(colour) => out.extend([colour, text, RESET]),
             None => out.push_str(text),
         }
         previous = text.chars().next_back().unwrap_or(' ');

@@ -342,7 +342,7 @@ impl Renderer {
             format!("── {word} ")
         };
         let rest = "─".repeat(self.flow.width().saturating_sub(word.width()));
-        out.push_str(&format!("{DIM}{word}{rest}{RESET}\n"));
+        out.extend([DIM, &word, &rest, RESET, "\n"]);
     }
 }
 

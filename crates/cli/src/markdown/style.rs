@@ -7,6 +7,10 @@ pub(super) const DIM: &str = "\x1b[2m";
 
 /// What is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "attributes of text are independent of each other"
+)]
 pub(super) struct Style {
     pub(super) bold: bool,
     pub(super) italic: bool,

@@ -67,7 +67,7 @@ impl Table {
             set_row(row, &widths, base, &mut out);
             if index == 0 {
                 let dashes: Vec<String> = widths.iter().map(|w| "─".repeat(*w)).collect();
-                out.push_str(&format!("{DIM}{}{RESET}\n", dashes.join("─┼─")));
+                out.extend([DIM, &dashes.join("─┼─"), RESET, "\n"]);
             }
         }
         out
@@ -86,20 +86,17 @@ fn cells(line: &str) -> Vec<String> {
     let line = line.trim();
     let line = line.strip_prefix('|').unwrap_or(line);
     let line = line.strip_suffix('|').unwrap_or(line);
-    let mut cells = vec![String::new()];
+    let mut cells = Vec::new();
+    let mut cell = String::new();
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\\' if chars.peek() == Some(&'|') => {
-                chars.next();
-                cells.last_mut().map(|cell| cell.push('|'));
-            }
-            '|' => cells.push(String::new()),
-            _ => {
-                cells.last_mut().map(|cell| cell.push(c));
-            }
+            '\\' if chars.next_if_eq(&'|').is_some() => cell.push('|'),
+            '|' => cells.push(std::mem::take(&mut cell)),
+            _ => cell.push(c),
         }
     }
+    cells.push(cell);
     cells.iter().map(|cell| cell.trim().to_owned()).collect()
 }
 
@@ -160,7 +157,7 @@ fn set_row(row: &[String], widths: &[usize], base: Style, out: &mut String) {
             }
             if c < last {
                 out.push_str(&" ".repeat(widths[c].saturating_sub(used)));
-                out.push_str(&format!("{DIM} │ {RESET}"));
+                out.extend([DIM, " │ ", RESET]);
             }
         }
         out.push('\n');

@@ -16,7 +16,7 @@ fn bare(text: &str) -> String {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c == '\x1b' {
-            chars.by_ref().find(|c| c.is_ascii_alphabetic());
+            chars.by_ref().find(char::is_ascii_alphabetic);
         } else {
             out.push(c);
         }
@@ -105,10 +105,7 @@ fn long_lines_wrap_under_their_item() {
 #[test]
 fn tables_stand_in_columns() {
     let out = shown("| a | b |\n|---|:-:|\n| **x** | y\\|z |\n| long | 漢 |\n\nend");
-    assert_eq!(
-        out,
-        "a    │ b\n─────┼────\nx    │ y|z\nlong │ 漢\n\nend\n".replace("─────┼────", "─────┼────")
-    );
+    assert_eq!(out, "a    │ b\n─────┼────\nx    │ y|z\nlong │ 漢\n\nend\n");
     assert_eq!(shown("| not a table\nnext"), "| not a table\nnext\n");
 }
 

@@ -144,7 +144,6 @@ messages! {
         "dihentikan; yang sudah terunduh disimpan: jalankan terang pull {name} untuk melanjutkan";
     LabelPart { part, parts } = "part {part}/{parts}", "bagian {part}/{parts}";
     LabelVerifying {} = "verifying", "memeriksa";
-    LabelCopying {} = "copying", "menyalin";
     LabelLoading {} = "loading", "memuat";
 
     // list, show, rm.
@@ -173,8 +172,6 @@ messages! {
     ShowSources {} = "sources", "sumber";
     ShowFile {} = "file", "berkas";
     ShowPulled {} = "pulled", "diambil";
-    ShowArchitecture {} = "architecture", "arsitektur";
-    ShowTensors {} = "tensors", "tensor";
     ShowVerified {} = "sha-256 verified", "sha-256 cocok";
     CommunityUpload {} = "community re-upload", "unggahan ulang komunitas";
     Yes {} = "yes", "ya";

@@ -11,11 +11,11 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::part_file::{BUFFER_BYTES, PartFile};
 use super::progress::Progress;
-use super::{Miss, pause};
+use super::{Miss, miss_for, pause};
 use crate::messages::Msg;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
-const RESOLVE_TIMEOUT: Duration = Duration::from_millis(2_000);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_500);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
@@ -86,7 +86,7 @@ pub(super) fn fetch(
         }
         base = part.len();
         let Some(wait) = PAUSES_MS.get(failures).copied().map(Duration::from_millis) else {
-            return Err(Miss::Reason(Msg::ReasonCut { reason: cut }));
+            return Err(miss_for(Msg::ReasonCut { reason: cut }));
         };
         failures += 1;
         progress.line(&Msg::RetryingIn {
@@ -152,7 +152,7 @@ fn once(
 fn check<B>(response: &Response<B>, part: &mut PartFile) -> Result<(), Once> {
     let expected = part.limit();
     let size = |found: u64| {
-        Once::Final(Miss::Reason(Msg::ReasonSize {
+        Once::Final(miss_for(Msg::ReasonSize {
             found: found.to_string(),
             expected: expected.to_string(),
         }))
@@ -191,7 +191,7 @@ fn check<B>(response: &Response<B>, part: &mut PartFile) -> Result<(), Once> {
                 .to_string(),
             ))
         }
-        status => Err(Once::Final(Miss::Reason(Msg::ReasonStatus {
+        status => Err(Once::Final(miss_for(Msg::ReasonStatus {
             status: status.as_u16().to_string(),
         }))),
     }
@@ -228,7 +228,7 @@ fn extra_roots() -> Result<Option<RootCerts>, Miss> {
         return Ok(None);
     };
     let pem = std::fs::read(&path).map_err(|e| {
-        Miss::Reason(Msg::FileUnreadable {
+        miss_for(Msg::FileUnreadable {
             path: path.to_string_lossy().into_owned(),
             reason: e.to_string(),
         })

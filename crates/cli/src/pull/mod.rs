@@ -32,9 +32,14 @@ enum Miss {
         host: String,
     },
     /// Anything else that another source may do better.
-    Reason(Msg),
+    Reason(Box<Msg>),
     /// No other source would help: the disk is full, or Ctrl-C.
     Stop(Problem),
+}
+
+/// A miss for this reason.
+fn miss_for(message: Msg) -> Miss {
+    Miss::Reason(Box::new(message))
 }
 
 impl From<Problem> for Miss {
@@ -75,10 +80,6 @@ pub(crate) fn pull(
     for (index, source) in sources.iter().enumerate() {
         let reason = match fetch(&folder, entry, source, progress) {
             Ok(()) => return finish(&folder, entry, source),
-            Err(Miss::Stop(Problem::Interrupted)) => {
-                progress.clear();
-                return Err(Problem::Interrupted);
-            }
             Err(Miss::Stop(problem)) => {
                 progress.clear();
                 return Err(problem);
@@ -87,7 +88,7 @@ pub(crate) fn pull(
                 if index + 1 < sources.len() {
                     progress.line(&Msg::HubUnreachable { host });
                 }
-                Msg::ReasonUnreachable {}
+                Box::new(Msg::ReasonUnreachable {})
             }
             Err(Miss::Reason(reason)) => {
                 if index + 1 < sources.len() {
@@ -120,7 +121,7 @@ fn up_to_date(data: &DataDir, entry: &Entry) -> Outcome<Option<Installed>> {
     match store::installed(data, &entry.name) {
         // A damaged file or an older catalogue's is fetched anew.
         Ok(Some(found)) if found.receipt.sha256 != entry.sha256 => Ok(None),
-        Err(Problem::Failed(Msg::ModelDamaged { .. })) => Ok(None),
+        Err(Problem::Failed(message)) if matches!(*message, Msg::ModelDamaged { .. }) => Ok(None),
         other => other,
     }
 }
@@ -132,10 +133,9 @@ fn lock(data: &DataDir, entry: &Entry, progress: &Progress) -> Outcome<fs::File>
     let mut told = false;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
             Err(fs::TryLockError::WouldBlock) => {}
             // A file system without locks: going on alone is better than not at all.
-            Err(fs::TryLockError::Error(_)) => return Ok(file),
+            Ok(()) | Err(fs::TryLockError::Error(_)) => return Ok(file),
         }
         if !told {
             told = true;
@@ -178,7 +178,7 @@ fn fetch(folder: &Path, entry: &Entry, source: &Source, progress: &Progress) -> 
 }
 
 fn checksum_miss(entry: &Entry, found: String) -> Miss {
-    Miss::Reason(Msg::ReasonChecksum {
+    miss_for(Msg::ReasonChecksum {
         found,
         expected: entry.sha256.clone(),
     })
@@ -238,7 +238,7 @@ fn try_source(
     if part.len() != entry.bytes {
         let found = part.len().to_string();
         part.discard();
-        return Err(Miss::Reason(Msg::ReasonSize {
+        return Err(miss_for(Msg::ReasonSize {
             found,
             expected: entry.bytes.to_string(),
         }));
@@ -255,22 +255,19 @@ fn try_source(
 fn copy(path: &Path, part: &mut PartFile, progress: &Progress) -> Result<(), Miss> {
     use std::io::{Read, Seek, SeekFrom};
     let unreadable = |e: std::io::Error| {
-        Miss::Reason(Msg::FileUnreadable {
+        miss_for(Msg::FileUnreadable {
             path: path.display().to_string(),
             reason: e.to_string(),
         })
     };
-    let meta = match fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(_) => {
-            return Err(Miss::Reason(Msg::ReasonNoFile {
-                path: path.display().to_string(),
-            }));
-        }
+    let Ok(meta) = fs::metadata(path) else {
+        return Err(miss_for(Msg::ReasonNoFile {
+            path: path.display().to_string(),
+        }));
     };
     // A device or a pipe has no length to compare, and could be endless.
     if !meta.is_file() || meta.len() != part.limit() {
-        return Err(Miss::Reason(Msg::ReasonSize {
+        return Err(miss_for(Msg::ReasonSize {
             found: meta.len().to_string(),
             expected: part.limit().to_string(),
         }));

