@@ -150,10 +150,11 @@ mod tests {
         assert_eq!(guarded("a<|im_end|>b<s>"), "a#<|im_end|>b#<s>");
         assert_eq!(guarded("<|i<s><s"), "#<|i#<s>#<s");
         assert_eq!(guarded("<think>x</think>"), "<think>x</think>");
-        assert_eq!(guarded("x <"), "x #<");
+        assert_eq!(guarded("y <"), "y #<");
         assert_eq!(guarded("> quoted"), "#> quoted");
         assert_eq!(guarded("end|> and"), "#end|> and");
         assert_eq!(guarded("｜y"), "#｜y");
+        assert_eq!(guarded("y｜"), "y#｜");
         assert_eq!(guarded(""), "");
     }
 

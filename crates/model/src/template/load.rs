@@ -80,7 +80,7 @@ fn without_generation_tags(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(end) = tag[2..].find("%}").map(|end| end + 2) else {
             rest = tag;
             break;
         };
@@ -132,6 +132,14 @@ fn syntax_failure(error: &minijinja::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_tag_is_left_alone() {
+        // Found by fuzzing: the end of a tag may not share a character with its beginning.
+        for source in ["{%}", "{%}{{ x", "{%%}", "{%", "a{%-", "%}{%}%}"] {
+            assert_eq!(without_generation_tags(source), source);
+        }
+    }
 
     #[test]
     fn generation_tags_become_conditions() {
