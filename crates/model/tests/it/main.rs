@@ -1,6 +1,5 @@
 //! Tests of the public interface of `terang-model`, in one binary.
 #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
-#![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod bounds;
 mod files_checkpoint;
