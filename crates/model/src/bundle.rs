@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, folder_file};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{Config, Result, TensorSource};
@@ -34,6 +34,7 @@ impl LoadedModel {
             }
             Checkpoint::HfFolder(folder) => {
                 let dir = &folder.dir;
+                refuse_links_that_leave(dir)?;
                 let tokenizer = Tokenizer::from_file(&dir.join("tokenizer.json"))?;
                 let template = ChatTemplate::from_folder(dir, &tokenizer)?;
                 let config = Config::from_hf_json(&dir.join("config.json"), &folder.config)?;
@@ -49,11 +50,50 @@ impl LoadedModel {
     }
 }
 
+/// The tokenizer and the template are read by name; a link under such a name must not lead out of
+/// the folder. `config.json` and the weights are checked where they are opened.
+fn refuse_links_that_leave(dir: &Path) -> Result<()> {
+    const NAMES: [&str; 4] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "generation_config.json",
+        "chat_template.jinja",
+    ];
+    for name in NAMES {
+        if dir.join(name).symlink_metadata().is_ok() {
+            folder_file(dir, name)?;
+        }
+    }
+    Ok(())
+}
+
 impl std::fmt::Debug for LoadedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LoadedModel")
             .field("path", &self.tensors.path())
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_out_of_the_folder_is_refused() {
+        let outside = tempfile::tempdir().unwrap();
+        let secret = outside.path().join("secret.json");
+        std::fs::write(&secret, "{}").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
+        refuse_links_that_leave(folder.path()).unwrap();
+        let link = folder.path().join("tokenizer_config.json");
+        std::os::unix::fs::symlink(secret, link).unwrap();
+        let error = refuse_links_that_leave(folder.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("a file inside the folder"),
+            "{error}"
+        );
     }
 }

@@ -12,8 +12,14 @@ const LINES_MAX: usize = 800;
 /// Generated code and data tables that may be longer.
 const LONG_FILES: [&str; 0] = [];
 
-/// Where `unsafe` may stand: SIMD and the thread pool, the memory map, FFI.
-const UNSAFE_ALLOWED: [&str; 2] = ["crates/kernels/", "crates/model/src/mapped/"];
+/// Where `unsafe` may stand: SIMD and the thread pool, the memory map, FFI; and the tests that count
+/// allocations and that make special files.
+const UNSAFE_ALLOWED: [&str; 4] = [
+    "crates/kernels/",
+    "crates/model/src/mapped/",
+    "crates/model/tests/it/bounds.rs",
+    "crates/model/tests/it/files_mapped.rs",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -105,7 +111,7 @@ fn unsafe_stands_where_it_may() {
         for (line, code) in code_lines(content) {
             let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
             if words.any(|word| word == "unsafe") {
-                writeln!(wrong, "{name}:{line}: unsafe outside of {UNSAFE_ALLOWED:?}").unwrap();
+                writeln!(wrong, "{name}:{line}: unsafe, which may not stand here").unwrap();
             }
         }
     });
