@@ -6,6 +6,7 @@
 
 mod cache;
 mod forward;
+mod layers;
 mod rope;
 mod weights;
 
