@@ -136,25 +136,25 @@ pub(crate) struct Chat {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// 0 takes the most likely token [default: 0.7]
+    /// 0 takes the most likely token; each model has its own default, which /set shows
     #[arg(long, value_name = "T", value_parser = temperature)]
     pub(crate) temperature: Option<f32>,
-    /// Keep the K most likely; 0 keeps all [default: 0]
+    /// Keep the K most likely; 0 keeps all
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
     pub(crate) top_k: Option<u32>,
-    /// Keep the smallest set of this probability; 1 keeps all [default: 0.95]
+    /// Keep the smallest set of this probability; 1 keeps all
     #[arg(long, value_name = "P", value_parser = unit)]
     pub(crate) top_p: Option<f32>,
-    /// Keep tokens at least this likely relative to the best [default: 0]
+    /// Keep tokens at least this likely relative to the best
     #[arg(long, value_name = "P", value_parser = unit)]
     pub(crate) min_p: Option<f32>,
-    /// Above 1 makes tokens that were seen less likely [default: 1]
+    /// Above 1 makes tokens that were seen less likely
     #[arg(long, value_name = "F", value_parser = repetition)]
     pub(crate) repetition_penalty: Option<f32>,
-    /// Taken from tokens that stand in the answer [default: 0]
+    /// Taken from tokens that stand in the answer
     #[arg(long, value_name = "F", value_parser = penalty, allow_negative_numbers = true)]
     pub(crate) presence_penalty: Option<f32>,
-    /// The same, times their count [default: 0]
+    /// The same, times their count
     #[arg(long, value_name = "F", value_parser = penalty, allow_negative_numbers = true)]
     pub(crate) frequency_penalty: Option<f32>,
     /// The same seed gives the same answer; random when absent

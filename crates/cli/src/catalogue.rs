@@ -59,9 +59,28 @@ pub(crate) struct Entry {
     pub(crate) quantization: String,
     /// Whether the file carries a chat template.
     pub(crate) chat_template: bool,
+    /// How its publisher says to sample.
+    #[serde(default)]
+    pub(crate) sampling: Recommended,
     /// Where to get it, best first.
     #[serde(rename = "source")]
     pub(crate) sources: Vec<Source>,
+}
+
+/// Sampling settings; what is absent is left to the engine's defaults.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recommended {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) min_p: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repetition_penalty: Option<f32>,
 }
 
 /// A place that has the bytes.
@@ -257,7 +276,41 @@ impl Entry {
         if self.sources.is_empty() {
             return Err("no source, at least one is needed".to_owned());
         }
+        self.sampling.validate()?;
         self.sources.iter().try_for_each(Source::validate)
+    }
+}
+
+impl Recommended {
+    fn validate(&self) -> Result<(), String> {
+        for (field, value, low, high) in [
+            ("temperature", self.temperature, 0.0, 100.0),
+            ("top_p", self.top_p, 0.0, 1.0),
+            ("min_p", self.min_p, 0.0, 1.0),
+            ("repetition_penalty", self.repetition_penalty, 0.01, 100.0),
+        ] {
+            if value.is_some_and(|v| !(low..=high).contains(&v)) {
+                let value = value.unwrap_or_default();
+                return Err(format!("sampling.{field} {value}, allowed {low} to {high}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings that are given, as `name value`.
+    pub(crate) fn describe(&self) -> String {
+        let values = [
+            ("temperature", self.temperature),
+            ("top_k", self.top_k.map(|k| k as f32)),
+            ("top_p", self.top_p),
+            ("min_p", self.min_p),
+            ("repetition_penalty", self.repetition_penalty),
+        ];
+        let given: Vec<String> = values
+            .iter()
+            .filter_map(|(name, value)| value.map(|v| format!("{name} {v}")))
+            .collect();
+        given.join(", ")
     }
 }
 
@@ -383,6 +436,8 @@ mod tests {
             ("b179c9523d0e", "../../../../"),
             ("bytes = 98_362_432", "bytes = -1"),
             ("parts = 22", "parts = 4000000000"),
+            ("temperature = 0.2", "temperature = nan"),
+            ("top_p = 0.9", "top_p = 1.5"),
         ] {
             assert!(base.contains(from), "{from}");
             assert!(

@@ -13,7 +13,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use crate::args;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Recommended};
 use crate::data_dir::DataDir;
 use crate::problem::Outcome;
 use crate::pull::{self, Progress};
@@ -58,23 +58,35 @@ impl Ready<'_> {
     /// default where no name is given.
     fn session(&self, name: Option<&str>) -> Outcome<session::Session> {
         let progress = Progress::new(self.quiet);
-        let (label, path) = locate(self.data, name, &progress)?;
-        session::Session::load(&path, label, self.threads, self.context, &progress)
+        let model = locate(self.data, name, &progress)?;
+        session::Session::load(model, self.threads, self.context, &progress)
     }
 }
 
-/// Name and path of the model that `name` means; fetched where it is not here.
-pub(crate) fn locate(
-    data: &DataDir,
-    name: Option<&str>,
-    progress: &Progress,
-) -> Outcome<(String, PathBuf)> {
+/// A model that is on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Located {
+    /// The catalogue's name, or the path.
+    pub(crate) name: String,
+    /// The file or folder.
+    pub(crate) path: PathBuf,
+    /// How to sample from it.
+    pub(crate) recommended: Recommended,
+}
+
+/// The model that `name` means; fetched where it is not here.
+pub(crate) fn locate(data: &DataDir, name: Option<&str>, progress: &Progress) -> Outcome<Located> {
     let catalogue = Catalogue::load()?;
     match resolve(&catalogue, name.unwrap_or(&catalogue.default))? {
-        Meant::Entry(entry) => {
-            let installed = pull::pull(data, &entry, None, progress)?;
-            Ok((entry.name.clone(), installed.path))
-        }
-        Meant::Path(path) => Ok((path.display().to_string(), path)),
+        Meant::Entry(entry) => Ok(Located {
+            path: pull::pull(data, &entry, None, progress)?.path,
+            name: entry.name,
+            recommended: entry.sampling,
+        }),
+        Meant::Path(path) => Ok(Located {
+            name: path.display().to_string(),
+            path,
+            recommended: Recommended::default(),
+        }),
     }
 }

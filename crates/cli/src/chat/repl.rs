@@ -190,7 +190,7 @@ impl Talk<'_> {
         }
         // The same seed would give the same answer.
         let mut settings = self.settings.clone();
-        settings.sampling.seed = None;
+        settings.seed = None;
         self.respond(&settings)
     }
 
@@ -218,7 +218,7 @@ impl Talk<'_> {
                 key: text.to_owned(),
             }));
         }
-        output::write(&self.settings.describe())
+        output::write(&self.settings.describe(self.session.recommended()))
     }
 
     fn stats(&self) -> Outcome<()> {

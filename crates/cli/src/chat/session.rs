@@ -1,6 +1,5 @@
 //! The seam to the engine: a loaded model that turns a conversation into a streamed answer.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,8 +7,10 @@ use serde_json::json;
 use terang_engine::{Engine, EngineOptions, Error, Event, FinishReason, Prompt, Request, Stats};
 use terang_model::template::ChatInput;
 
+use super::Located;
 use super::conversation::Message;
 use super::settings::Settings;
+use crate::catalogue::Recommended;
 use crate::interrupt;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem, fail};
@@ -23,7 +24,7 @@ const PREFILL_SHOWN_AFTER: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub(super) struct Session {
     engine: Engine,
-    name: String,
+    model: Located,
 }
 
 /// A finished answer.
@@ -61,10 +62,9 @@ impl Answer {
 }
 
 impl Session {
-    /// Loads the model at `path`.
+    /// Loads `model`.
     pub(super) fn load(
-        path: &Path,
-        name: String,
+        model: Located,
         threads: Option<u16>,
         context: Option<u32>,
         progress: &Progress,
@@ -76,7 +76,7 @@ impl Session {
         };
         let begun = Instant::now();
         let mut shown = false;
-        let engine = Engine::load(path, &options, |at| {
+        let engine = Engine::load(&model.path, &options, |at| {
             if !shown && begun.elapsed() > PREFILL_SHOWN_AFTER {
                 shown = true;
                 progress.start_count(at.total as u64, &Msg::LabelLoading {});
@@ -88,12 +88,17 @@ impl Session {
             return Err(Problem::Interrupted);
         }
         let engine = engine.map_err(|e| explain(&e))?;
-        Ok(Self { engine, name })
+        Ok(Self { engine, model })
     }
 
     /// The catalogue's name, or the path.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.model.name
+    }
+
+    /// How the model's publisher says to sample.
+    pub(super) fn recommended(&self) -> &Recommended {
+        &self.model.recommended
     }
 
     /// Whether the model knows turns of a conversation.
@@ -112,7 +117,7 @@ impl Session {
     ) -> Outcome<Answer> {
         let request = Request {
             prompt: self.prompt(messages),
-            sampling: settings.sampling.clone(),
+            sampling: settings.sampling(self.recommended()),
             max_tokens: settings.max_tokens,
             stop: settings.stop.clone(),
         };

@@ -4,13 +4,18 @@
 use terang_engine::Sampling;
 
 use crate::args::SamplingArgs;
+use crate::catalogue::Recommended;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem, misuse};
 
-/// Everything about an answer but its question.
-#[derive(Clone, Debug, PartialEq)]
+/// What the person chose about answers; what is left open is the model's recommendation, or else the
+/// engine's default.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Settings {
-    pub(super) sampling: Sampling,
+    chosen: Recommended,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    pub(super) seed: Option<u64>,
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
 }
@@ -31,34 +36,54 @@ pub(super) const KEYS: [&str; 9] = [
 const COUNT_MAX: u64 = 100_000_000;
 
 impl Settings {
-    /// The flags' settings, the engine's defaults elsewhere.
+    /// What the flags choose.
     pub(super) fn from_args(args: &SamplingArgs) -> Outcome<Self> {
-        let defaults = Sampling::default();
         if args.stop.iter().any(String::is_empty) {
             return Err(misuse(Msg::StopEmpty {}));
         }
         Ok(Self {
-            sampling: Sampling {
-                temperature: args.temperature.unwrap_or(defaults.temperature),
-                top_k: args.top_k.map_or(defaults.top_k, |k| k as usize),
-                top_p: args.top_p.unwrap_or(defaults.top_p),
-                min_p: args.min_p.unwrap_or(defaults.min_p),
-                repetition_penalty: args
-                    .repetition_penalty
-                    .unwrap_or(defaults.repetition_penalty),
-                presence_penalty: args.presence_penalty.unwrap_or(defaults.presence_penalty),
-                frequency_penalty: args.frequency_penalty.unwrap_or(defaults.frequency_penalty),
-                logit_bias: Vec::new(),
-                seed: args.seed,
+            chosen: Recommended {
+                temperature: args.temperature,
+                top_k: args.top_k,
+                top_p: args.top_p,
+                min_p: args.min_p,
+                repetition_penalty: args.repetition_penalty,
             },
+            presence_penalty: args.presence_penalty,
+            frequency_penalty: args.frequency_penalty,
+            seed: args.seed,
             max_tokens: args.max_tokens.map(|n| n as usize),
             stop: args.stop.clone(),
         })
     }
 
+    /// How to sample from a model that comes with `recommended`.
+    pub(super) fn sampling(&self, recommended: &Recommended) -> Sampling {
+        let default = Sampling::default();
+        let (chosen, model) = (&self.chosen, recommended);
+        let top_k = chosen.top_k.or(model.top_k).map(|k| k as usize);
+        let real =
+            |chosen: Option<f32>, model: Option<f32>, default| chosen.or(model).unwrap_or(default);
+        Sampling {
+            temperature: real(chosen.temperature, model.temperature, default.temperature),
+            top_k: top_k.unwrap_or(default.top_k),
+            top_p: real(chosen.top_p, model.top_p, default.top_p),
+            min_p: real(chosen.min_p, model.min_p, default.min_p),
+            repetition_penalty: real(
+                chosen.repetition_penalty,
+                model.repetition_penalty,
+                default.repetition_penalty,
+            ),
+            presence_penalty: real(self.presence_penalty, None, default.presence_penalty),
+            frequency_penalty: real(self.frequency_penalty, None, default.frequency_penalty),
+            logit_bias: Vec::new(),
+            seed: self.seed,
+        }
+    }
+
     /// Names and values, one a line.
-    pub(super) fn describe(&self) -> String {
-        let s = &self.sampling;
+    pub(super) fn describe(&self, recommended: &Recommended) -> String {
+        let s = self.sampling(recommended);
         let or_dash = |v: Option<String>| v.unwrap_or_else(|| "-".to_owned());
         let values = [
             s.temperature.to_string(),
@@ -82,19 +107,19 @@ impl Settings {
     /// Sets `key`; `-` takes a seed or a limit away.
     pub(super) fn set(&mut self, key: &str, value: &str) -> Outcome<()> {
         let key = key.replace('-', "_");
-        let sampling = &mut self.sampling;
+        let chosen = &mut self.chosen;
         match key.as_str() {
-            "temperature" => sampling.temperature = real(&key, value, 0.0, 100.0)?,
-            "top_k" => sampling.top_k = whole(&key, value, 10_000_000)? as usize,
-            "top_p" => sampling.top_p = real(&key, value, 0.0, 1.0)?,
-            "min_p" => sampling.min_p = real(&key, value, 0.0, 1.0)?,
+            "temperature" => chosen.temperature = Some(real(&key, value, 0.0, 100.0)?),
+            "top_k" => chosen.top_k = Some(whole(&key, value, 10_000_000)? as u32),
+            "top_p" => chosen.top_p = Some(real(&key, value, 0.0, 1.0)?),
+            "min_p" => chosen.min_p = Some(real(&key, value, 0.0, 1.0)?),
             "repetition_penalty" => {
-                sampling.repetition_penalty = real(&key, value, 0.01, 100.0)?;
+                chosen.repetition_penalty = Some(real(&key, value, 0.01, 100.0)?);
             }
-            "presence_penalty" => sampling.presence_penalty = real(&key, value, -100.0, 100.0)?,
-            "frequency_penalty" => sampling.frequency_penalty = real(&key, value, -100.0, 100.0)?,
-            "seed" if value == "-" => sampling.seed = None,
-            "seed" => sampling.seed = Some(whole(&key, value, u64::MAX)?),
+            "presence_penalty" => self.presence_penalty = Some(real(&key, value, -100.0, 100.0)?),
+            "frequency_penalty" => self.frequency_penalty = Some(real(&key, value, -100.0, 100.0)?),
+            "seed" if value == "-" => self.seed = None,
+            "seed" => self.seed = Some(whole(&key, value, u64::MAX)?),
             "max_tokens" if value == "-" => self.max_tokens = None,
             "max_tokens" => {
                 self.max_tokens = Some((whole(&key, value, COUNT_MAX)?.max(1)) as usize);
@@ -142,30 +167,38 @@ fn bad(key: &str, value: &str, low: &str, high: &str) -> Problem {
 mod tests {
     use super::*;
 
-    fn settings() -> Settings {
-        Settings {
-            sampling: Sampling::default(),
-            max_tokens: None,
-            stop: Vec::new(),
-        }
+    #[test]
+    fn the_person_comes_before_the_model_and_the_model_before_the_default() {
+        let mut settings = Settings::default();
+        let model = Recommended {
+            temperature: Some(0.2),
+            top_k: Some(20),
+            ..Recommended::default()
+        };
+        settings.set("temperature", "0.5").unwrap();
+        let sampling = settings.sampling(&model);
+        assert_eq!((sampling.temperature, sampling.top_k), (0.5, 20));
+        assert_eq!(sampling.top_p, Sampling::default().top_p);
+        let plain = Settings::default().sampling(&Recommended::default());
+        assert_eq!(plain, Sampling::default());
     }
 
     #[test]
     fn every_key_can_be_set_and_is_described() {
-        let mut settings = settings();
+        let mut settings = Settings::default();
         for key in KEYS {
             settings.set(key, "1").unwrap();
             settings.set(&key.replace('_', "-"), "1").unwrap();
-            assert!(settings.describe().contains(key));
+            assert!(settings.describe(&Recommended::default()).contains(key));
         }
-        assert_eq!(settings.sampling.seed, Some(1));
+        assert_eq!(settings.seed, Some(1));
         settings.set("seed", "-").unwrap();
-        assert_eq!(settings.sampling.seed, None);
+        assert_eq!(settings.seed, None);
     }
 
     #[test]
     fn values_out_of_bounds_change_nothing() {
-        let mut changed = settings();
+        let mut changed = Settings::default();
         for (key, value) in [
             ("temperature", "NaN"),
             ("temperature", "-1"),
@@ -176,6 +209,6 @@ mod tests {
         ] {
             assert!(changed.set(key, value).is_err(), "{key} {value}");
         }
-        assert_eq!(changed, settings());
+        assert_eq!(changed, Settings::default());
     }
 }

@@ -21,7 +21,7 @@ const TEXT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Perplexity) -> Outcome<()> {
     let text = read(&args.file)?;
     let progress = Progress::new(args.json);
-    let (name, path) = chat::locate(data, args.model.as_deref(), &progress)?;
+    let model = chat::locate(data, args.model.as_deref(), &progress)?;
     let context_len = args.context as usize;
     let options = EngineOptions {
         threads: threads.map(usize::from),
@@ -29,7 +29,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Perplexity) -> Ou
         ..EngineOptions::default()
     };
     let (mut runner, coder) =
-        terang_engine::load::load(&path, &options, |_| ()).map_err(|e| chat::explain(&e))?;
+        terang_engine::load::load(&model.path, &options, |_| ()).map_err(|e| chat::explain(&e))?;
     let vocab_size = terang_engine::runner::Runner::vocab_size(&runner);
     let mut tokens = coder
         .encode(&Prompt::Text(text), vocab_size)
@@ -55,7 +55,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Perplexity) -> Ou
     let result = result.map_err(|e| chat::explain(&e))?;
     if args.json {
         return output::json(&json!({
-            "model": name,
+            "model": model.name,
             "file": args.file,
             "context": context_len,
             "perplexity": result.perplexity,

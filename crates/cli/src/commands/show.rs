@@ -1,8 +1,10 @@
 //! `terang show NAME|PATH`: what the catalogue, the data folder and the file itself say.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use terang_model::bundle::LoadedModel;
 use unicode_width::UnicodeWidthStr;
 
 use crate::args::Show;
@@ -10,7 +12,7 @@ use crate::catalogue::{Catalogue, Entry, Source};
 use crate::data_dir::DataDir;
 use crate::messages::{Msg, human_bytes};
 use crate::output;
-use crate::problem::{Outcome, fail};
+use crate::problem::{Outcome, Problem, fail};
 use crate::pull::{Progress, sha256_of};
 use crate::resolve::{Meant, resolve};
 use crate::store;
@@ -23,7 +25,7 @@ pub(crate) fn run(data: &DataDir, args: &Show) -> Outcome<()> {
     let catalogue = Catalogue::load()?;
     let (heading, facts) = match resolve(&catalogue, &args.name)? {
         Meant::Entry(entry) => (entry.name.clone(), of_entry(data, &entry, args)?),
-        Meant::Path(path) => (path.display().to_string(), of_path(&path)),
+        Meant::Path(path) => (path.display().to_string(), of_path(&path)?),
     };
     if args.json {
         let mut object = Map::new();
@@ -99,6 +101,11 @@ fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
             yes_no(entry.chat_template),
         ),
         fact(
+            "sampling",
+            Msg::ShowSampling {},
+            (json!(entry.sampling), entry.sampling.describe()),
+        ),
+        fact(
             "bytes",
             Msg::ShowSize {},
             (json!(entry.bytes), human_bytes(entry.bytes)),
@@ -153,12 +160,101 @@ fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
     Ok(facts)
 }
 
-fn of_path(path: &Path) -> Vec<Fact> {
-    let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
-    vec![Fact(
+/// What the file or folder itself says. Nothing of the weights is read but their names and shapes.
+fn of_path(path: &Path) -> Outcome<Vec<Fact>> {
+    let model = LoadedModel::open(path).map_err(|e| Problem::Below(e.to_string()))?;
+    let config = &model.config;
+    let mut by_type: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    let (mut parameters, mut bytes) = (0_u64, 0_u64);
+    for tensor in model
+        .tensors
+        .names()
+        .iter()
+        .filter_map(|n| model.tensors.tensor(n))
+    {
+        parameters += tensor.shape.iter().map(|&n| n as u64).product::<u64>();
+        bytes += tensor.data.len() as u64;
+        let of_type = by_type.entry(tensor.dtype.name()).or_default();
+        of_type.0 += 1;
+        of_type.1 += tensor.data.len() as u64;
+    }
+    let number = |key, label, value: u64| Fact(key, label, json!(value), value.to_string());
+    let mut facts = vec![
+        Fact(
+            "architecture",
+            Msg::ShowArchitecture {},
+            json!(config.architecture),
+            config.architecture.clone(),
+        ),
+        number("parameters", Msg::ShowParameters {}, parameters),
+        number(
+            "context_length",
+            Msg::ShowContext {},
+            config.max_position_embeddings as u64,
+        ),
+        number(
+            "vocab_size",
+            Msg::ShowVocabulary {},
+            config.vocab_size as u64,
+        ),
+        number("hidden_size", Msg::ShowWidth {}, config.hidden_size as u64),
+        number("n_layers", Msg::ShowLayers {}, config.layers.len() as u64),
+        number(
+            "n_heads",
+            Msg::ShowHeads {},
+            config.num_attention_heads as u64,
+        ),
+        number(
+            "n_kv_heads",
+            Msg::ShowKvHeads {},
+            config.num_key_value_heads as u64,
+        ),
+    ];
+    if let Some(experts) = &config.experts {
+        let (all, used) = (experts.num_experts, experts.num_experts_per_tok);
+        facts.push(Fact(
+            "experts",
+            Msg::ShowExperts {},
+            json!({ "all": all, "per_token": used }),
+            format!("{used} / {all}"),
+        ));
+    }
+    let has_template = model.template.is_some();
+    let word = if has_template {
+        Msg::Yes {}
+    } else {
+        Msg::No {}
+    };
+    facts.push(Fact(
+        "chat_template",
+        Msg::ShowChatTemplate {},
+        json!(has_template),
+        word.to_string(),
+    ));
+    let lines: Vec<String> = by_type
+        .iter()
+        .map(|(dtype, (count, bytes))| format!("{count} {dtype}, {}", human_bytes(*bytes)))
+        .collect();
+    let as_json: Map<String, Value> = by_type
+        .iter()
+        .map(|(dtype, (count, bytes))| {
+            (
+                (*dtype).to_owned(),
+                json!({ "count": count, "bytes": bytes }),
+            )
+        })
+        .collect();
+    facts.push(Fact(
+        "tensors",
+        Msg::ShowTensors {},
+        Value::Object(as_json),
+        lines.join("\n"),
+    ));
+    facts.push(Fact(
         "bytes",
         Msg::ShowSize {},
         json!(bytes),
         human_bytes(bytes),
-    )]
+    ));
+    Ok(facts)
 }

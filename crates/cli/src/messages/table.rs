@@ -167,6 +167,15 @@ messages! {
     ShowContext {} = "context", "konteks";
     ShowLanguages {} = "languages", "bahasa";
     ShowChatTemplate {} = "chat template", "templat obrolan";
+    ShowSampling {} = "sampling", "penyampelan";
+    ShowArchitecture {} = "architecture", "arsitektur";
+    ShowLayers {} = "layers", "lapisan";
+    ShowHeads {} = "heads", "kepala perhatian";
+    ShowKvHeads {} = "key-value heads", "kepala kunci-nilai";
+    ShowWidth {} = "width", "lebar";
+    ShowVocabulary {} = "vocabulary", "kosakata";
+    ShowExperts {} = "experts", "pakar";
+    ShowTensors {} = "tensors", "tensor";
     ShowSize {} = "size", "ukuran";
     ShowSha256 {} = "sha-256", "sha-256";
     ShowSources {} = "sources", "sumber";
