@@ -2,6 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod bounds;
+mod config_gguf;
+mod config_hostile;
+mod config_hostile_parts;
+mod config_models;
+mod config_models_gemma_grok;
+mod config_random;
 mod files_checkpoint;
 mod files_fuzzed;
 mod files_gguf;
