@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod bounds;
+mod broken_weights;
 mod config_gguf;
 mod config_hostile;
 mod config_hostile_parts;
@@ -14,6 +15,7 @@ mod files_gguf;
 mod files_mapped;
 mod files_safetensors;
 mod gguf_writer;
+mod odd_shapes;
 mod parity;
 mod text_attacks;
 mod text_chat;
