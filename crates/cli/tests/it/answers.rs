@@ -79,7 +79,7 @@ fn a_sampled_answer_is_the_same_on_every_level_of_the_cpu() {
 fn the_object_holds_text_counts_timings_and_the_seed_that_repeats_it() {
     let Some(real) = real::model() else { return };
     let ask = |seed: Option<&str>| {
-        let mut arguments = vec![QUESTION, "--temperature", "1.5", "--max-tokens", "16"];
+        let mut arguments = vec![QUESTION, "--temperature", "1.5", "--max-tokens", "10"];
         arguments.extend(seed.map(|s| ["--seed", s]).iter().flatten());
         real.json(&arguments)
     };
@@ -88,14 +88,14 @@ fn the_object_holds_text_counts_timings_and_the_seed_that_repeats_it() {
     assert_eq!(first.count("seed"), 7);
     assert!((20..60).contains(&first.count("prompt_tokens")));
     assert_eq!(first.count("cached_tokens"), 0);
-    assert_eq!(first.count("completion_tokens"), 16);
+    assert_eq!(first.count("completion_tokens"), 10);
     assert_eq!(first.ended_by(), "length");
     for name in ["ttft_ms", "prefill_ms", "decode_ms", "tokens_per_s"] {
         let figure = first.0["timings"][name].as_f64();
         assert!(figure.is_some_and(|f| f > 0.0), "{name}: {figure:?}");
     }
     same(&[first.clone(), ask(Some("7"))]);
-    // Sixteen tokens at this temperature do not agree by chance.
+    // Ten tokens at this temperature do not agree by chance.
     assert_ne!(ask(Some("8")).text(), first.text());
     let (drawn, other) = (ask(None), ask(None));
     assert_ne!(drawn.count("seed"), other.count("seed"));
@@ -270,15 +270,15 @@ fn perplexity_is_the_same_for_any_number_of_threads_and_on_every_level() {
         // Every digit: the figures are compared as they are written.
         Answer::of(&mut command).0
     };
-    let first = measure("6", "1", None);
+    let first = measure("3", "1", None);
     assert_eq!(
         (&first["windows"], &first["context"]),
-        (&6.into(), &32.into())
+        (&3.into(), &32.into())
     );
     let perplexity = first["perplexity"].as_f64().unwrap();
     assert!((2.0..200.0).contains(&perplexity), "{perplexity}");
     for threads in ["2", "3"] {
-        assert_eq!(measure("6", threads, None), first);
+        assert_eq!(measure("3", threads, None), first);
     }
     let one = measure("1", "2", None);
     for level in real.levels() {
@@ -297,7 +297,8 @@ mod signals_and_pipes {
     use super::*;
 
     const LONG: &str = "Write a very long story about a ship, with many chapters.";
-    const PROMPT_END: Duration = Duration::from_secs(5);
+    /// Generous, since other work may keep the machine busy; a whole answer would take far longer.
+    const PROMPT_END: Duration = Duration::from_secs(10);
 
     fn start(command: &mut Command) -> Child {
         command
@@ -312,13 +313,17 @@ mod signals_and_pipes {
         kill_process(pid, Signal::INT).unwrap();
     }
 
-    /// The rest of what the process says, and that it ends soon.
-    #[track_caller]
+    /// The rest of what the process says.
     fn end(child: Child) -> Outcome {
+        child.wait_with_output().unwrap().into()
+    }
+
+    /// The same of a process that has a reason to end now.
+    #[track_caller]
+    fn end_soon(child: Child) -> Outcome {
         let begun = Instant::now();
-        let outcome: Outcome = child.wait_with_output().unwrap().into();
+        let outcome = end(child);
         assert!(begun.elapsed() < PROMPT_END, "{:?}", begun.elapsed());
-        assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
         outcome
     }
 
@@ -334,7 +339,7 @@ mod signals_and_pipes {
             .read_exact(&mut said)
             .unwrap();
         interrupt(&child);
-        let outcome = end(child);
+        let outcome = end_soon(child);
         assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
         assert_eq!(outcome.stderr, "error: interrupted\n");
         let said = String::from_utf8(said).unwrap() + &outcome.stdout;
@@ -358,7 +363,7 @@ mod signals_and_pipes {
         // Loading takes a moment, reading such a prompt many seconds: one of them is met.
         std::thread::sleep(Duration::from_secs(1));
         interrupt(&child);
-        let outcome = end(child);
+        let outcome = end_soon(child);
         assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
         assert_eq!(outcome.stderr, "error: interrupted\n");
         if !outcome.stdout.is_empty() {
@@ -379,7 +384,7 @@ mod signals_and_pipes {
             .read_exact(&mut first)
             .unwrap();
         drop(child.stdout.take());
-        let outcome = end(child);
+        let outcome = end_soon(child);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
         // The same where everything is printed at the end.
         let mut child = start(&mut real.chat(&[QUESTION, "--json", "--max-tokens", "2"]));
