@@ -2,8 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
+#[cfg(unix)]
+mod conversation;
 mod download;
 mod hub;
 mod models;
+mod real;
+mod refused;
 mod support;
+#[cfg(unix)]
+mod terminal;
 mod usage;
