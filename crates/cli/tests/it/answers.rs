@@ -140,7 +140,10 @@ fn quiet_gives_the_answer_alone() {
     let quiet = real.ask(&[&arguments[..], &["--quiet"]].concat());
     quiet.succeeds();
     assert_eq!((&quiet.stdout, quiet.stderr.as_str()), (&plain.stdout, ""));
-    assert_eq!(real.json(&arguments).text(), quiet.stdout.trim_end());
+    assert_eq!(
+        real.json(&arguments).text().trim_end(),
+        quiet.stdout.trim_end()
+    );
 }
 
 #[test]
