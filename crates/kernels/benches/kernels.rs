@@ -5,7 +5,7 @@
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
-use terang_kernels::buffer::AlignedBytes;
+use terang_kernels::buffer::{AlignedBytes, Arena};
 use terang_kernels::matmul::{Activations, Target, matmul};
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
@@ -40,7 +40,7 @@ fn product(bencher: Bencher<'_, '_>, dtype: DType, rows: usize, cols: usize, tok
             (seed >> 24) as u8 & 0x3b
         })
         .collect();
-    let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+    let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, rows, cols, &data).unwrap();
     let x: Vec<f32> = (0..tokens * cols).map(|i| (i % 17) as f32 - 8.0).collect();
     let mut activations = Activations::default();
     let mut out = vec![0.0; tokens * rows];
@@ -86,8 +86,9 @@ fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
         softcap: None,
         window: None,
     };
+    let arena = Arena::new();
     let pages: Vec<_> = (0..len.div_ceil(PAGE))
-        .map(|_| AlignedBytes::zeroed(layout.page_bytes()))
+        .map(|_| arena.zeroed(layout.page_bytes()).unwrap())
         .collect();
     let q = vec![0.5; tokens * 9 * 64];
     let mut out = vec![0.0; tokens * 9 * 64];

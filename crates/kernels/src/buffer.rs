@@ -1,45 +1,155 @@
-//! Memory that starts on a cache line, for weights and the key-value cache.
+//! Memory for weights and the key-value cache: one run of addresses for many buffers, so that the
+//! system can back it with huge pages and one buffer's end prefetches the next one's start.
+
+use memmap2::MmapMut;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a cache line and of an AVX-512 register.
 const LINE: usize = 64;
+/// Bytes that are asked of the system at once. Addresses cost nothing until they are written.
+const CHUNK: usize = 64 << 20;
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
-
-/// Zeroed bytes, aligned to 64.
-#[derive(Default)]
-pub struct AlignedBytes {
-    lines: Vec<Line>,
-    len: usize,
+/// Hands out zeroed buffers. Memory goes back to the system when the last buffer of a chunk is
+/// dropped.
+#[derive(Debug, Default)]
+pub struct Arena {
+    current: Mutex<Current>,
 }
 
-impl std::fmt::Debug for AlignedBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AlignedBytes")
-            .field("len", &self.len)
-            .finish_non_exhaustive()
+#[derive(Debug, Default)]
+struct Current {
+    chunk: Option<Arc<Chunk>>,
+    used: usize,
+}
+
+/// An anonymous mapping, kept for its buffers.
+#[derive(Debug)]
+struct Chunk {
+    start: NonNull<u8>,
+    len: usize,
+    _map: MmapMut,
+}
+
+// SAFETY: the pointer is to memory that the mapping owns and that goes wherever it goes; who may
+// use which part is decided by `AlignedBytes`.
+unsafe impl Send for Chunk {}
+// SAFETY: as above; a `Chunk` itself gives no access.
+unsafe impl Sync for Chunk {}
+
+/// Bytes that start on a cache line and that nobody else has.
+#[derive(Debug)]
+pub struct AlignedBytes {
+    start: NonNull<u8>,
+    len: usize,
+    _chunk: Option<Arc<Chunk>>,
+}
+
+// SAFETY: a buffer is the only way to its bytes, like a boxed slice.
+unsafe impl Send for AlignedBytes {}
+// SAFETY: as above.
+unsafe impl Sync for AlignedBytes {}
+
+impl Arena {
+    /// An arena without memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `len` zero bytes.
+    ///
+    /// # Errors
+    /// What the system says when it has no more memory.
+    pub fn zeroed(&self, len: usize) -> io::Result<AlignedBytes> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |chunk: &Arc<Chunk>| chunk.len - current.used >= len;
+        let chunk = match current.chunk.as_ref().filter(|chunk| fits(chunk)) {
+            Some(chunk) => Arc::clone(chunk),
+            None => {
+                let chunk = Arc::new(Chunk::new(len.max(CHUNK))?);
+                current.used = 0;
+                current.chunk = Some(Arc::clone(&chunk));
+                chunk
+            }
+        };
+        // SAFETY: the chunk has `len` bytes from `used` on.
+        let start = unsafe { chunk.start.add(current.used) };
+        current.used = (current.used + len)
+            .checked_next_multiple_of(LINE)
+            .map_or(chunk.len, |used| used.min(chunk.len));
+        Ok(AlignedBytes {
+            start,
+            len,
+            _chunk: Some(chunk),
+        })
+    }
+}
+
+impl Chunk {
+    fn new(len: usize) -> io::Result<Self> {
+        let mut map = MmapMut::map_anon(len)?;
+        #[cfg(target_os = "linux")]
+        // Only speed depends on it.
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let start = NonNull::new(map.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            start,
+            len,
+            _map: map,
+        })
+    }
+}
+
+impl Default for AlignedBytes {
+    fn default() -> Self {
+        Self {
+            start: NonNull::dangling(),
+            len: 0,
+            _chunk: None,
+        }
     }
 }
 
 impl AlignedBytes {
-    /// `len` zero bytes.
-    pub fn zeroed(len: usize) -> Self {
-        Self {
-            lines: vec![Line([0; LINE]); len.div_ceil(LINE)],
-            len,
-        }
-    }
-
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        // SAFETY: the lines hold at least `len` initialised bytes.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        // SAFETY: `len` bytes from `start` on are mapped as long as the chunk lives, zero at first,
+        // and no other buffer overlaps them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     /// The bytes, to write.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: as in `as_slice`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_aligned_zero_and_apart() {
+        let arena = Arena::new();
+        let lens = [1, 64, 65, 0, 4096, CHUNK - 100, 200, CHUNK + 1];
+        let mut buffers: Vec<AlignedBytes> =
+            lens.iter().map(|len| arena.zeroed(*len).unwrap()).collect();
+        for (buffer, len) in buffers.iter_mut().zip(lens) {
+            assert_eq!(buffer.as_slice().len(), len);
+            assert_eq!(buffer.as_slice().as_ptr() as usize % LINE, 0);
+            assert!(buffer.as_slice().iter().take(5000).all(|byte| *byte == 0));
+            let shown = len.min(5000);
+            buffer.as_mut_slice()[..shown].fill(0xff);
+        }
+        drop(arena);
+        let ones = |b: &AlignedBytes| b.as_slice().iter().take(5000).all(|byte| *byte == 0xff);
+        assert!(buffers.iter().all(ones));
+    }
+
+    #[test]
+    fn too_much_is_an_error() {
+        assert!(Arena::new().zeroed(usize::MAX / 2).is_err());
     }
 }

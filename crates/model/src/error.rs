@@ -51,6 +51,9 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// The system has no memory for the key-value cache.
+    #[error("key-value cache: {0}")]
+    Memory(io::Error),
     /// A call asked for what the decoder's limits do not allow.
     #[error("{what}: {found} is over the limit of {limit}")]
     Limit {

@@ -5,9 +5,6 @@ use crate::cpu::{Cpu, dispatch};
 use crate::simd::{LANES, Simd};
 use std::ops::Range;
 
-/// Query rows of a register tile.
-const ROWS: usize = 4;
-
 /// `scores[row][key]` = chain of `fma(key[d], query[row][d], sum)` over ascending `d` from zero.
 /// `queries` is `[rows, head_dim]`, `scores` `[rows, PAGE]`.
 pub(super) fn scores(
@@ -48,31 +45,30 @@ unsafe fn scores_vector<S: Simd>(
     let dim = layout.head_dim;
     let rows = queries.len() / dim;
     let mut row = 0;
+    // As many rows as registers allow share each loaded key: 8 by 2 vectors of one register, or 4 by
+    // one vector of two or four registers.
     // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
     unsafe {
-        while rows - row >= ROWS {
-            score_rows::<S, ROWS>(
-                layout,
-                &queries[row * dim..],
-                keys,
-                &mut scores[row * PAGE..],
-            );
-            row += ROWS;
+        while rows - row >= 8 && S::TILE == 8 {
+            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
+            score_rows::<S, 8, 2>(layout, queries, keys, scores);
+            row += 8;
+        }
+        while rows - row >= 4 {
+            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
+            score_rows::<S, 4, 1>(layout, queries, keys, scores);
+            row += 4;
         }
         while row < rows {
-            score_rows::<S, 1>(
-                layout,
-                &queries[row * dim..],
-                keys,
-                &mut scores[row * PAGE..],
-            );
+            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
+            score_rows::<S, 1, 4>(layout, queries, keys, scores);
             row += 1;
         }
     }
 }
 
 #[inline(always)]
-unsafe fn score_rows<S: Simd, const R: usize>(
+unsafe fn score_rows<S: Simd, const R: usize, const C: usize>(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
@@ -82,20 +78,25 @@ unsafe fn score_rows<S: Simd, const R: usize>(
     assert!(queries.len() >= R * dim && scores.len() >= R * PAGE);
     // SAFETY: `keys` holds `dim` rows of PAGE elements, the others are asserted above.
     unsafe {
-        for key in (0..PAGE).step_by(2 * LANES) {
-            let mut sum = [[S::f_splat(0.0); 2]; R];
+        for key in (0..PAGE).step_by(C * LANES) {
+            let mut sum = [[S::f_splat(0.0); C]; R];
             for d in 0..dim {
-                let k0 = load::<S>(layout, keys, d * PAGE + key);
-                let k1 = load::<S>(layout, keys, d * PAGE + key + LANES);
+                let mut k = [S::f_splat(0.0); C];
+                for c in 0..C {
+                    k[c] = load::<S>(layout, keys, d * PAGE + key + c * LANES);
+                }
                 for r in 0..R {
                     let q = S::f_splat(*queries.as_ptr().add(r * dim + d));
-                    sum[r][0] = S::f_fma(k0, q, sum[r][0]);
-                    sum[r][1] = S::f_fma(k1, q, sum[r][1]);
+                    for c in 0..C {
+                        sum[r][c] = S::f_fma(k[c], q, sum[r][c]);
+                    }
                 }
             }
-            for (r, sum) in sum.into_iter().enumerate() {
-                S::f_store(scores.as_mut_ptr().add(r * PAGE + key), sum[0]);
-                S::f_store(scores.as_mut_ptr().add(r * PAGE + key + LANES), sum[1]);
+            for r in 0..R {
+                for c in 0..C {
+                    let at = r * PAGE + key + c * LANES;
+                    S::f_store(scores.as_mut_ptr().add(at), sum[r][c]);
+                }
             }
         }
     }
@@ -165,40 +166,54 @@ unsafe fn add_values_vector<S: Simd>(
     values: &[u8],
     acc: &mut [f32],
 ) {
-    let stride = layout.value_stride();
     let mut row = 0;
     // SAFETY: tiles stay within the rows; lengths are asserted by `add_values`.
     unsafe {
+        while ranges.len() - row >= 8 && S::TILE == 8 {
+            add_tile::<S, 8>(layout, weights, ranges, values, acc, row);
+            row += 8;
+        }
+        while ranges.len() - row >= 4 {
+            add_tile::<S, 4>(layout, weights, ranges, values, acc, row);
+            row += 4;
+        }
         while row < ranges.len() {
-            let weights = &weights[row * PAGE..];
-            let acc = &mut acc[row * stride..];
-            if ranges.len() - row < ROWS {
-                add_rows::<S, 1>(layout, weights, ranges[row].clone(), values, acc);
-                row += 1;
-                continue;
-            }
-            // Keys that all rows of the tile see go together; the others row by row, so that a
-            // row's chain holds exactly its own keys.
-            let tile = &ranges[row..row + ROWS];
-            let start = tile.iter().map(|range| range.start).max().unwrap_or(0);
-            let end = tile
-                .iter()
-                .map(|range| range.end)
-                .min()
-                .unwrap_or(0)
-                .max(start);
-            for (r, range) in tile.iter().enumerate() {
-                let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
-                let before = range.start..start.min(range.end);
-                add_rows::<S, 1>(layout, weights, before, values, acc);
-            }
-            add_rows::<S, ROWS>(layout, weights, start..end, values, acc);
-            for (r, range) in tile.iter().enumerate() {
-                let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
-                let after = end.max(range.start)..range.end;
-                add_rows::<S, 1>(layout, weights, after, values, acc);
-            }
-            row += ROWS;
+            add_tile::<S, 1>(layout, weights, ranges, values, acc, row);
+            row += 1;
+        }
+    }
+}
+
+/// The rows from `row` on. Keys that all of them see go together; the others row by row, so that a
+/// row's chain holds exactly its own keys.
+#[inline(always)]
+unsafe fn add_tile<S: Simd, const R: usize>(
+    layout: &KvLayout,
+    weights: &[f32],
+    ranges: &[Range<usize>],
+    values: &[u8],
+    acc: &mut [f32],
+    row: usize,
+) {
+    let stride = layout.value_stride();
+    let tile = &ranges[row..row + R];
+    let weights = &weights[row * PAGE..];
+    let acc = &mut acc[row * stride..];
+    let start = tile.iter().map(|range| range.start).max().unwrap_or(0);
+    let end = tile.iter().map(|range| range.end).min().unwrap_or(0);
+    let end = end.max(start);
+    // SAFETY: the caller's contract.
+    unsafe {
+        for (r, range) in tile.iter().enumerate() {
+            let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
+            let before = range.start..start.min(range.end);
+            add_rows::<S, 1>(layout, weights, before, values, acc);
+        }
+        add_rows::<S, R>(layout, weights, start..end, values, acc);
+        for (r, range) in tile.iter().enumerate() {
+            let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
+            let after = end.max(range.start)..range.end;
+            add_rows::<S, 1>(layout, weights, after, values, acc);
         }
     }
 }
@@ -219,12 +234,18 @@ unsafe fn add_rows<S: Simd, const R: usize>(
     let mut d = 0;
     // SAFETY: `values` holds PAGE rows of `stride` elements, a multiple of LANES.
     unsafe {
-        while stride - d >= 2 * LANES {
+        // One row alone needs more columns to have enough chains at once.
+        while stride - d >= 4 * LANES && R == 1 {
+            add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d);
+            d += 4 * LANES;
+        }
+        while stride - d >= 2 * LANES && (S::TILE == 8 || R == 1) {
             add_columns::<S, R, 2>(layout, weights, keys.clone(), values, acc, d);
             d += 2 * LANES;
         }
-        if d < stride {
-            add_columns::<S, R, 1>(layout, weights, keys, values, acc, d);
+        while d < stride {
+            add_columns::<S, R, 1>(layout, weights, keys.clone(), values, acc, d);
+            d += LANES;
         }
     }
 }

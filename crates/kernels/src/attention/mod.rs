@@ -140,7 +140,7 @@ pub fn attend(
                 for span in scratch.spans() {
                     scratch.attend_span(cpu, attention, tile, span);
                     let Scratch { span, total, .. } = &mut *scratch;
-                    total.merge(span, layout.value_stride());
+                    total.merge(cpu, span, layout.value_stride());
                 }
                 scratch.total.write(attention, tile, &out);
             }
@@ -183,7 +183,7 @@ fn attend_by_spans(
         let mut total = State::default();
         total.reset(tile.rows(attention), stride);
         for span in spans.iter().filter(|span| !span.max.is_empty()) {
-            total.merge(span, stride);
+            total.merge(cpu, span, stride);
         }
         total.write(attention, tile, out);
     }
@@ -343,8 +343,15 @@ impl State {
         self.acc.resize(rows * stride, 0.0);
     }
 
-    /// Adds a later span. Rows that see none of it have no maximum there and stay as they are.
-    fn merge(&mut self, span: &Self, stride: usize) {
+    /// Adds a later span.
+    fn merge(&mut self, cpu: Cpu, span: &Self, stride: usize) {
+        let state = self;
+        multiversion!(cpu, State::merge_plain, (state: &mut State, span: &State, stride: usize));
+    }
+
+    /// Rows that see none of the span have no maximum there and stay as they are.
+    #[inline(always)]
+    fn merge_plain(&mut self, span: &Self, stride: usize) {
         for row in 0..self.max.len() {
             if span.sum[row] == 0.0 {
                 continue;

@@ -142,12 +142,21 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
                 let i = t * n_blocks + b;
                 let a = codes.add(i * 32);
                 let mut even = S::i_splat(if bias == 0 { 0 } else { bias * *sums.add(i) });
-                let mut odd = S::i_splat(0);
-                for k in 0..4 {
-                    even = dot4::<S>(Q::SIGNED, even, w[2 * k], S::b_splat4(a.add(8 * k)));
-                    odd = dot4::<S>(Q::SIGNED, odd, w[2 * k + 1], S::b_splat4(a.add(8 * k + 4)));
+                if T == 8 {
+                    // Eight tokens are chains enough; integers may be added in any order.
+                    for k in 0..8 {
+                        even = dot4::<S>(Q::SIGNED, even, w[k], S::b_splat4(a.add(4 * k)));
+                    }
+                } else {
+                    let mut odd = S::i_splat(0);
+                    for k in (0..8).step_by(2) {
+                        even = dot4::<S>(Q::SIGNED, even, w[k], S::b_splat4(a.add(4 * k)));
+                        let next = S::b_splat4(a.add(4 * k + 4));
+                        odd = dot4::<S>(Q::SIGNED, odd, w[k + 1], next);
+                    }
+                    even = S::i_add(even, odd);
                 }
-                let dot = S::f_from_i(S::i_add(even, odd));
+                let dot = S::f_from_i(even);
                 let step = S::f_mul(scale, S::f_splat(*scales.add(i)));
                 acc[t] = S::f_fma(step, dot, acc[t]);
                 if Q::MIN {

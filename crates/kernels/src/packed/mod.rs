@@ -11,7 +11,7 @@
 pub(crate) mod block256;
 pub(crate) mod block32;
 
-use crate::buffer::AlignedBytes;
+use crate::buffer::{AlignedBytes, Arena};
 use crate::dtype::DType;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::quant::{bf16_to_f32, f16_to_f32};
@@ -51,15 +51,24 @@ pub enum PackError {
         /// Bytes expected.
         expected: usize,
     },
+    /// The system has no memory for it.
+    #[error("no memory for {bytes} bytes: {reason}")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// What the system says.
+        reason: String,
+    },
     /// A scale or weight is NaN or infinite.
     #[error("a scale or weight is not a finite number")]
     NotFinite,
 }
 
 impl PackedMatrix {
-    /// Packs row-major `data` as files hold it.
+    /// Packs row-major `data` as files hold it, into memory of `arena`.
     pub fn pack(
         pool: &ThreadPool,
+        arena: &Arena,
         dtype: DType,
         rows: usize,
         cols: usize,
@@ -87,7 +96,10 @@ impl PackedMatrix {
         let group_bytes = blocks * group_block;
         let n_groups = rows.div_ceil(GROUP);
         let total = group_bytes.checked_mul(n_groups).ok_or(shape_error)?;
-        let mut packed = AlignedBytes::zeroed(total);
+        let mut packed = arena.zeroed(total).map_err(|error| PackError::Memory {
+            bytes: total,
+            reason: error.to_string(),
+        })?;
         let finite = AtomicBool::new(true);
         let out = SharedMut::new(packed.as_mut_slice());
         let block_bytes = dtype.block_bytes();

@@ -4,7 +4,7 @@
 use crate::weights::Random;
 use proptest::prelude::*;
 use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
-use terang_kernels::buffer::AlignedBytes;
+use terang_kernels::buffer::{AlignedBytes, Arena};
 use terang_kernels::{Cpu, ThreadPool};
 
 #[derive(Debug)]
@@ -25,8 +25,9 @@ impl Case {
         let mut floats = |n: usize| (0..n).map(|_| random.float() * 2.0).collect::<Vec<f32>>();
         let (keys, values) = (floats(len * width), floats(len * width));
         let queries = floats(len * attention.n_heads * layout.head_dim);
+        let arena = Arena::new();
         let mut pages: Vec<_> = (0..len.div_ceil(PAGE))
-            .map(|_| AlignedBytes::zeroed(layout.page_bytes()))
+            .map(|_| arena.zeroed(layout.page_bytes()).unwrap())
             .collect();
         for at in 0..len {
             let page = pages[at / PAGE].as_mut_slice();

@@ -2,6 +2,7 @@
 
 use crate::weights::{Random, random_matrix};
 use proptest::prelude::*;
+use terang_kernels::buffer::Arena;
 use terang_kernels::matmul::{Activations, Target, matmul};
 
 use terang_kernels::quant::dequantize_row;
@@ -49,7 +50,7 @@ proptest! {
         let data = random_matrix(&mut random, dtype, rows, cols);
         let x: Vec<f32> = (0..tokens * cols).map(|_| random.float() * 3.0).collect();
         let pool = ThreadPool::new(threads);
-        let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+        let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, rows, cols, &data).unwrap();
         let expected = product(Cpu::SCALAR, &ThreadPool::new(1), &matrix, &x, tokens);
         for cpu in Cpu::available() {
             let found = product(cpu, &pool, &matrix, &x, tokens);
@@ -69,7 +70,7 @@ fn products_agree_with_dequantized_weights() {
         let mut random = Random(7);
         let (rows, cols) = (33, 512);
         let data = random_matrix(&mut random, dtype, rows, cols);
-        let matrix = PackedMatrix::pack(&pool, dtype, rows, cols, &data).unwrap();
+        let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, rows, cols, &data).unwrap();
         // Activations that int8 blocks hold exactly: multiples of a step up to 127 of them.
         let x: Vec<f32> = (0..cols)
             .map(|i| if i % 32 == 5 { 127.0 } else { (random.float() * 127.0).round() } / 64.0)
@@ -104,7 +105,7 @@ fn scales_that_are_not_finite_are_refused() {
     let pool = ThreadPool::new(1);
     let mut data = vec![0u8; 34];
     data[1] = 0x7c;
-    let result = PackedMatrix::pack(&pool, DType::Q8_0, 1, 32, &data);
+    let result = PackedMatrix::pack(&pool, &Arena::new(), DType::Q8_0, 1, 32, &data);
     assert_eq!(
         result.unwrap_err(),
         terang_kernels::packed::PackError::NotFinite

@@ -103,6 +103,12 @@ impl BlockPool {
         more + usize::from(self.shared_tail(sequence, len).is_some())
     }
 
+    /// How many pages, numbered from 0, there will be at most when `more` are taken.
+    pub(super) fn pages_after(&self, more: usize) -> usize {
+        let new = more.saturating_sub(self.free.len());
+        self.pages_max.min(self.holders.len() + new)
+    }
+
     /// Gives a sequence pages of its own for the positions from its end to `len`. Where its last
     /// positions lie on a page that others hold too, that page must be copied.
     ///

@@ -2,9 +2,9 @@
 //! number of sequences.
 
 use super::blocks::{BlockPool, Sequence};
-use crate::Result;
+use crate::{Error, Result};
 use terang_kernels::attention::{KvLayout, PAGE};
-use terang_kernels::buffer::AlignedBytes;
+use terang_kernels::buffer::{AlignedBytes, Arena};
 
 /// Pages with their bytes. Memory grows page by page up to the limit and is reused.
 #[derive(Debug)]
@@ -12,6 +12,7 @@ pub struct KvPool {
     layout: KvLayout,
     n_layers: usize,
     blocks: BlockPool,
+    arena: Arena,
     pages: Vec<AlignedBytes>,
 }
 
@@ -21,6 +22,7 @@ impl KvPool {
             layout,
             n_layers,
             blocks: BlockPool::new(pages_max),
+            arena: Arena::new(),
             pages: Vec::new(),
         }
     }
@@ -43,15 +45,16 @@ impl KvPool {
     /// Gives a sequence pages of its own for the positions from its end to `len`; see
     /// [`BlockPool::reserve`].
     pub fn reserve(&mut self, sequence: &mut Sequence, len: usize) -> Result<()> {
-        let copy = self.blocks.reserve(sequence, len)?;
-        let pages = sequence
-            .block_table()
-            .iter()
-            .max()
-            .map_or(0, |page| page + 1);
-        while self.pages.len() < pages {
-            self.pages.push(AlignedBytes::zeroed(self.page_bytes()));
+        // Memory first: what fails then changes nothing.
+        let missing = self.blocks.pages_missing(sequence, len);
+        while self.pages.len() < self.blocks.pages_after(missing) {
+            let page = self
+                .arena
+                .zeroed(self.page_bytes())
+                .map_err(Error::Memory)?;
+            self.pages.push(page);
         }
+        let copy = self.blocks.reserve(sequence, len)?;
         if let Some(copy) = copy {
             let from = std::mem::take(&mut self.pages[copy.from]);
             let to = self.pages[copy.to].as_mut_slice();

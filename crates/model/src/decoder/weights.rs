@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::{Error, Result, TensorSource, TensorView};
+use terang_kernels::buffer::Arena;
 use terang_kernels::{PackedMatrix, ThreadPool, quant};
 
 /// `y = x W^T + b`.
@@ -61,6 +62,7 @@ struct Loader<'a> {
     source: &'a dyn TensorSource,
     config: &'a Config,
     pool: &'a ThreadPool,
+    arena: Arena,
     naming: Naming,
     /// What stands before `layers.` and `embed_tokens` in Hugging Face names.
     prefix: &'static str,
@@ -102,6 +104,7 @@ pub(super) fn load(
         source,
         config,
         pool,
+        arena: Arena::new(),
         naming,
         prefix,
     };
@@ -367,7 +370,7 @@ impl Loader<'_> {
         cols: usize,
         data: &[u8],
     ) -> Result<PackedMatrix> {
-        PackedMatrix::pack(self.pool, dtype, rows, cols, data)
+        PackedMatrix::pack(self.pool, &self.arena, dtype, rows, cols, data)
             .map_err(|e| self.invalid(name, e, format!("{dtype} weights [{rows}, {cols}]")))
     }
 
