@@ -64,14 +64,13 @@ impl Arena {
     pub fn zeroed(&self, len: usize) -> io::Result<AlignedBytes> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |chunk: &Arc<Chunk>| chunk.len - current.used >= len;
-        let chunk = match current.chunk.as_ref().filter(|chunk| fits(chunk)) {
-            Some(chunk) => Arc::clone(chunk),
-            None => {
-                let chunk = Arc::new(Chunk::new(len.max(CHUNK))?);
-                current.used = 0;
-                current.chunk = Some(Arc::clone(&chunk));
-                chunk
-            }
+        let chunk = if let Some(chunk) = current.chunk.as_ref().filter(|chunk| fits(chunk)) {
+            Arc::clone(chunk)
+        } else {
+            let chunk = Arc::new(Chunk::new(len.max(CHUNK))?);
+            current.used = 0;
+            current.chunk = Some(Arc::clone(&chunk));
+            chunk
         };
         // SAFETY: the chunk has `len` bytes from `used` on.
         let start = unsafe { chunk.start.add(current.used) };
