@@ -110,6 +110,7 @@ A broken download goes on where it stopped when the command is given again.")]
   terang bench smollm2:135m
   terang bench ./model.gguf --quick
   terang bench smollm2:135m --rounds 9 --json > bench.json
+  terang bench smollm2:135m --only decode,batched
 
 Each figure is the median of the rounds. In a round, kinds of work take turns, so that a machine
 that slows down for a while does so for all of them. Shares of the limit compare decode with the
@@ -267,6 +268,21 @@ pub(crate) struct Perplexity {
     pub(crate) json: bool,
 }
 
+/// What `terang bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Reading a prompt.
+    Prefill,
+    /// One sequence, a token at a time.
+    Decode,
+    /// Many sequences, a token of each at a time.
+    Batched,
+    /// The first token of a new process.
+    Cold,
+    /// Peak memory.
+    Memory,
+}
+
 /// Arguments of `terang bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -279,6 +295,9 @@ pub(crate) struct Bench {
     /// Fewer sizes, less of each
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Measure these only, besides the machine's limits
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    pub(crate) only: Vec<BenchPart>,
     /// Give one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -290,7 +290,6 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
     LabelDecode { depth } = "decode at depth {depth}", "dekode pada kedalaman {depth}";
     LabelBatched { sequences } = "batched decode, {sequences} at once", "dekode serentak {sequences} urutan";
     LabelColdStart {} = "cold start", "mulai dingin";
-    LabelMemory {} = "peak memory", "memori puncak";
     ColWork {} = "WORK", "PEKERJAAN";
     ColSpeed {} = "TOKENS/S", "TOKEN/D";
     ColSpread {} = "SPREAD", "RENTANG";

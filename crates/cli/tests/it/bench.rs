@@ -128,6 +128,15 @@ fn a_short_context_leaves_out_what_does_not_fit() {
     assert_eq!(report["fit"]["decode_ms"], Value::Null);
     is_positive("decode 0", &report["decode_tok_s"]["0"]);
     is_positive("batched 32", &report["batched_tok_s"]["32"]);
+    let report = bench(
+        &place,
+        &tiny(&place, 4096),
+        &["--rounds", "2", "--only", "decode,cold"],
+    );
+    is_positive("decode 2048", &report["decode_tok_s"]["2048"]);
+    is_positive("ttft_cold_ms", &report["ttft_cold_ms"]);
+    assert_eq!(report["prefill_tok_s"]["128"], Value::Null);
+    assert_eq!(report["peak_rss_bytes"], Value::Null);
 }
 
 #[test]

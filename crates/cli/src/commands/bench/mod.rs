@@ -17,7 +17,7 @@ use terang_model::decoder::{Decoder, KvType, LoadOptions};
 use self::report::{Report, label};
 use self::samples::{Kind, Samples};
 use self::work::{Sizes, Work};
-use crate::args::Bench;
+use crate::args::{Bench, BenchPart};
 use crate::chat::{self, Located};
 use crate::data_dir::DataDir;
 use crate::interrupt;
@@ -41,19 +41,26 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Bench) -> Outcome
         return child::tell_peak_memory(Work::new(decoder, sizes));
     }
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { ROUNDS });
+    let wants = |part| args.only.is_empty() || args.only.contains(&part);
     let mut bench = Run {
         machine: Machine::new(decoder.cpu(), decoder.threads()),
         work: Work::new(decoder, sizes),
+        plan: plan(sizes, wants),
         samples: Samples::default(),
         progress,
-        steps_done: 0,
     };
-    let done = bench.rounds(data, &model, rounds);
+    let measured = bench.rounds(data, &model, rounds);
     bench.progress.clear();
+    measured?;
+    let peak_rss_bytes = if wants(BenchPart::Memory) {
+        child::peak_memory(data, &model, bench.machine.pool.threads())?
+    } else {
+        None
+    };
     let report = Report {
-        peak_rss_bytes: done?,
         model: model.name,
         rounds,
+        peak_rss_bytes,
         decoder: bench.work.decoder(),
         sizes,
         samples: &bench.samples,
@@ -100,11 +107,8 @@ impl Machine {
         Self { cpu, pool, memory }
     }
 
-    fn measure(&self, samples: &mut Samples) {
-        let (cpu, pool) = (self.cpu, &self.pool);
-        samples.add(Kind::ReadBytes, self.memory.bytes_per_s(cpu, pool));
-        samples.add(Kind::Int8Ops, int8_ops_per_s(cpu, pool));
-        samples.add(Kind::F32Flops, f32_flops_per_s(cpu, pool));
+    fn read_bytes_per_s(&self) -> f64 {
+        self.memory.bytes_per_s(self.cpu, &self.pool)
     }
 }
 
@@ -112,79 +116,69 @@ impl Machine {
 struct Run {
     machine: Machine,
     work: Work,
+    /// What a round measures, in this order.
+    plan: Vec<Kind>,
     samples: Samples,
     progress: Progress,
-    steps_done: u64,
 }
 
 impl Run {
-    /// All rounds; gives the peak memory, which one measurement tells.
-    fn rounds(&mut self, data: &DataDir, model: &Located, rounds: u16) -> Outcome<Option<u64>> {
-        let sizes = self.work.sizes();
-        let steps = 2 + sizes.prefill().count() + sizes.depths().count() + sizes.batches().count();
-        let total = steps as u64 * u64::from(rounds) + 1;
-        self.progress.start_count(total, &Msg::LabelLimits {});
+    fn rounds(&mut self, data: &DataDir, model: &Located, rounds: u16) -> Outcome<()> {
+        let total = self.plan.len() as u64 * u64::from(rounds);
+        self.progress.start_count(total, &label(Kind::ReadBytes));
         self.work.warm_up()?;
+        let mut done = 0;
         for _ in 0..rounds {
-            self.round(data, model)?;
-        }
-        self.step(&Msg::LabelMemory {})?;
-        child::peak_memory(data, model, self.machine.pool.threads())
-    }
-
-    /// Each kind of work once, the kinds mixed.
-    fn round(&mut self, data: &DataDir, model: &Located) -> Outcome<()> {
-        self.step(&Msg::LabelLimits {})?;
-        self.machine.measure(&mut self.samples);
-        let sizes = self.work.sizes();
-        let mut batches = sizes.batches();
-        let of_each = sizes
-            .batches()
-            .count()
-            .div_ceil(1 + sizes.prefill().count());
-        if sizes.depths().any(|depth| depth == 0) {
-            self.decode(0)?;
-        }
-        for tokens in sizes.prefill() {
-            self.step(&label(Kind::Prefill(tokens)))?;
-            let speed = self.work.prefill(tokens)?;
-            self.samples.add(Kind::Prefill(tokens), speed);
-            if sizes.depths().any(|depth| depth == tokens) {
-                self.decode(tokens)?;
+            for kind in self.plan.clone() {
+                go_on()?;
+                self.progress.label(label(kind).to_string());
+                self.step(kind, data, model)?;
+                done += 1;
+                self.progress.reach(done);
             }
-            self.batches(batches.by_ref().take(of_each))?;
-        }
-        self.batches(batches)?;
-        self.step(&label(Kind::ColdStart))?;
-        let ms = child::cold_start_ms(data, model, self.machine.pool.threads())?;
-        self.samples.add(Kind::ColdStart, ms);
-        Ok(())
-    }
-
-    fn decode(&mut self, depth: usize) -> Outcome<()> {
-        self.step(&label(Kind::Decode(depth)))?;
-        let speed = self.work.decode(depth)?;
-        self.samples.add(Kind::Decode(depth), speed);
-        Ok(())
-    }
-
-    fn batches(&mut self, batches: impl Iterator<Item = usize>) -> Outcome<()> {
-        for sequences in batches {
-            self.step(&label(Kind::Batched(sequences)))?;
-            let speed = self.work.batched(sequences)?;
-            self.samples.add(Kind::Batched(sequences), speed);
         }
         Ok(())
     }
 
-    /// Says what comes now.
-    fn step(&mut self, label: &Msg) -> Outcome<()> {
-        go_on()?;
-        self.progress.label(label.to_string());
-        self.progress.reach(self.steps_done);
-        self.steps_done += 1;
+    fn step(&mut self, kind: Kind, data: &DataDir, model: &Located) -> Outcome<()> {
+        let figure = match kind {
+            Kind::Prefill(tokens) => self.work.prefill(tokens)?,
+            Kind::Decode(depth) => self.work.decode(depth)?,
+            Kind::Batched(sequences) => self.work.batched(sequences)?,
+            Kind::ColdStart => child::cold_start_ms(data, model, self.machine.pool.threads())?,
+            Kind::ReadBytes => self.machine.read_bytes_per_s(),
+            Kind::Int8Ops => int8_ops_per_s(self.machine.cpu, &self.machine.pool),
+            Kind::F32Flops => f32_flops_per_s(self.machine.cpu, &self.machine.pool),
+        };
+        self.samples.add(kind, figure);
         Ok(())
     }
+}
+
+/// A round: the limits, then each kind of work that is wanted, the kinds mixed.
+fn plan(sizes: Sizes, wants: impl Fn(BenchPart) -> bool) -> Vec<Kind> {
+    let mut plan = vec![Kind::ReadBytes, Kind::Int8Ops, Kind::F32Flops];
+    let mut batches = sizes.batches().map(Kind::Batched);
+    let of_each = sizes
+        .batches()
+        .count()
+        .div_ceil(1 + sizes.prefill().count());
+    for tokens in [0].into_iter().chain(sizes.prefill()) {
+        if tokens > 0 && wants(BenchPart::Prefill) {
+            plan.push(Kind::Prefill(tokens));
+        }
+        // After the prefill that is as long, whose cache it uses.
+        if wants(BenchPart::Decode) && sizes.depths().any(|depth| depth == tokens) {
+            plan.push(Kind::Decode(tokens));
+        }
+        if wants(BenchPart::Batched) {
+            plan.extend(batches.by_ref().take(of_each));
+        }
+    }
+    if wants(BenchPart::Cold) {
+        plan.push(Kind::ColdStart);
+    }
+    plan
 }
 
 /// Fails after Ctrl-C.
@@ -193,5 +187,27 @@ fn go_on() -> Outcome<()> {
         Err(Problem::Interrupted)
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_has_everything_once_and_mixes_it() {
+        let all = plan(Sizes::new(8192, false), |_| true);
+        assert_eq!(all.len(), 3 + 3 + 3 + 6 + 1);
+        for (index, kind) in all.iter().enumerate() {
+            assert!(!all[..index].contains(kind), "{kind:?}");
+        }
+        let at = |kind| all.iter().position(|k| *k == kind);
+        assert!(at(Kind::Batched(1)) < at(Kind::Prefill(512)));
+        assert_eq!(
+            at(Kind::Decode(2048)),
+            at(Kind::Prefill(2048)).map(|i| i + 1)
+        );
+        let short = plan(Sizes::new(600, false), |part| part == BenchPart::Decode);
+        assert_eq!(short[3..], [Kind::Decode(0), Kind::Decode(512)]);
     }
 }

@@ -130,12 +130,13 @@ impl Work {
         Ok(tokens as f64 / begun.elapsed().as_secs_f64())
     }
 
-    /// Tokens a second after `depth` positions: those of the last prefill, which was as long, or
-    /// none. The prompt is as it was afterwards.
+    /// Tokens a second after `depth` positions: those of the last prefill if it was as long.
     pub(super) fn decode(&mut self, depth: usize) -> Outcome<f64> {
+        if depth > 0 && self.prompt.len() != depth {
+            self.prefill(depth)?;
+        }
         let mut sequences = vec![std::mem::take(&mut self.prompt)];
         self.kv.truncate(&mut sequences[0], depth);
-        assert_eq!(sequences[0].len(), depth, "the last prefill was as long");
         let speed = self.steps(&mut sequences, self.sizes.decode_steps());
         for mut sequence in sequences {
             self.kv.truncate(&mut sequence, depth);
