@@ -105,20 +105,23 @@ class LlamaCpp:
     no_warmup = ["--no-warmup"]
     extra = []
 
-    def __init__(self, folder, model, threads):
+    def __init__(self, folder, model, threads, origin="a build that was given"):
+        self.origin = origin
         self.folder = Path(folder).resolve()
         self.common = ["-m", model, "-t", threads]
         self.env = {**os.environ, "LD_LIBRARY_PATH": str(self.folder)}
-        self.build = None
+        self.build = ""
 
     def version(self):
-        return self.build or "unknown"
+        return f"{self.origin}{self.build}"
 
     def bench(self, *options):
         """The rows of llama-bench."""
         command = [self.folder / "llama-bench", *self.common, *self.extra, "-r", 1, "-o", "json"]
         rows = json.loads(run([*command, *options], self.env)[0])
-        self.build = f"build {rows[0]['build_number']} ({rows[0]['build_commit']})"
+        # Sources that come without their history are build 0.
+        if rows[0]["build_number"]:
+            self.build = f", {rows[0]['build_number']} ({rows[0]['build_commit']})"
         return rows
 
     def decode_rows(self):

@@ -127,6 +127,7 @@ def markdown(result):
         "rounds' ratios and above 1 where Terang is ahead, for memory and time too. Written by "
         "`bench/peers/run.sh`.",
         "",
+        *busy(result),
         f"Terang at `{result['revision']}`. " + "; ".join(
             f"{name}: {version}" for name, version in result["engines"].items()) + ".",
         "",
@@ -154,6 +155,12 @@ def markdown(result):
         lines += ["", "## What went wrong", ""]
         lines += [f"- {problem}" for problem in result["trouble"]]
     return "\n".join(lines) + "\n"
+
+
+def busy(result):
+    if result["load_average"] < 0.5 * result["cores"]:
+        return []
+    return ["**The machine was busy with other work when this began: the figures say little.**", ""]
 
 
 def limits(own):

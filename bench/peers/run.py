@@ -71,8 +71,9 @@ def make_engines(args, model, skip):
     shared = (model, args.threads)
     racers = [engines.Terang(install.terang(ROOT), *shared)]
     makers = {
-        "llama.cpp": lambda: engines.LlamaCpp(
-            args.llama_bin or tools.llama_cpp(), *shared),
+        "llama.cpp": lambda: engines.LlamaCpp(args.llama_bin, *shared)
+        if args.llama_bin
+        else engines.LlamaCpp(tools.llama_cpp(), *shared, install.LLAMA_SDIST),
         "ik native": lambda: engines.IkNative(args.ik_bin, *shared) if args.ik_bin else None,
         "ik wheel": lambda: engines.Helper("ik wheel", "ik_bench.py",
                                            tools.wheel(install.IK_WHEEL), *shared),
