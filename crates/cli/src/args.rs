@@ -332,7 +332,7 @@ fn repetition(text: &str) -> Result<f32, String> {
 }
 
 fn penalty(text: &str) -> Result<f32, String> {
-    bounded(text, -100.0, 100.0)
+    bounded(text, -2.0, 2.0)
 }
 
 /// What reading the command line gives.

@@ -37,8 +37,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             if !matches!(problem, Problem::OutputClosed) {
-                let line = format!("{}: {problem}", Msg::ErrorPrefix {});
-                eprintln!("{}", terminal::safe_line(&line));
+                output::note(&format!("{}: {problem}", Msg::ErrorPrefix {}));
             }
             ExitCode::from(problem.exit_code())
         }

@@ -1,4 +1,5 @@
-//! Standard output. A reader that goes away ends the program quietly; nothing else is lost silently.
+//! Standard output, and lines on standard error. A reader that goes away ends the program quietly;
+//! nothing else is lost silently.
 
 use std::io::Write;
 
@@ -18,6 +19,13 @@ pub(crate) fn write(text: &str) -> Outcome<()> {
 /// Writes `text` and a line end; control characters are dropped.
 pub(crate) fn line(text: &str) -> Outcome<()> {
     write(&(crate::terminal::safe(text) + "\n"))
+}
+
+/// Writes `text` as one line on standard error. Where nobody reads that, there is nobody left to tell,
+/// and the work and its exit code count alone; `eprintln!` would panic.
+pub(crate) fn note(text: &str) {
+    let line = crate::terminal::safe_line(text) + "\n";
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// Writes `value` as JSON and a line end.

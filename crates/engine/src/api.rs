@@ -132,6 +132,10 @@ pub struct Stats {
     pub cached_tokens: usize,
     /// Tokens generated.
     pub completion_tokens: usize,
+    /// Tokens that were guessed and evaluated ahead of their choice.
+    pub drafted_tokens: usize,
+    /// Guesses that proved right. They save time and change nothing.
+    pub accepted_tokens: usize,
     /// Time from submission to the first token.
     pub ttft_ms: f64,
     /// Time for the prompt.

@@ -2,37 +2,44 @@
 //!
 //! A request is checked, rendered and tokenized on the thread that submits it, so that what is
 //! wrong with it is that call's error and a long prompt of one does not delay the tokens of
-//! another. Requests wait first come, first served.
+//! another. The engine's thread runs all requests together, step by step.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::runner::Runner;
 use crate::sampler::Sampler;
-use crate::scheduler::{Job, Scheduler, Sink};
+use crate::scheduler::{Budget, Job, Scheduler, Sink};
+use crate::speculate::Speculation;
 use crate::text::{Text, TextStream};
-use crate::{Error, Event, Prompt, Request, Result};
+use crate::{Error, Event, FinishReason, Prompt, Request, Result, Stats};
 
 /// Limits of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests that may wait besides the one that runs.
+    /// Requests that may wait besides those that run.
     pub queue_len: usize,
-    /// Prompt tokens evaluated between two looks at the cancel flag.
+    /// Requests that run together.
+    pub max_sequences: usize,
+    /// Prompt tokens evaluated in one step.
     pub prefill_chunk: usize,
+    /// Guess tokens ahead where that is expected to save time; answers are the same.
+    pub speculation: Speculation,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            queue_len: 64,
+            queue_len: 256,
+            max_sequences: 64,
             prefill_chunk: 128,
+            speculation: Speculation::Auto,
         }
     }
 }
@@ -45,7 +52,9 @@ pub struct Engine {
     context_len: usize,
     queue_len: usize,
     /// `None` only while the engine is dropped.
-    queue: Option<SyncSender<Submission>>,
+    queue: Option<Sender<Submission>>,
+    /// Requests that wait.
+    waiting: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -53,27 +62,24 @@ pub struct Engine {
 /// What travels through the queue.
 struct Submission {
     job: Job,
-    seed: u64,
-    stream: TextStream,
-    events: Sender<Event>,
-    cancelled: Arc<AtomicBool>,
+    sink: EventSink,
 }
 
 impl Engine {
     /// Starts an engine on a runner and the text that belongs to it.
     pub fn start(runner: impl Runner + 'static, text: Text, limits: Limits) -> Result<Self> {
         let (vocab_size, context_len) = (runner.vocab_size(), runner.context_len());
-        let (queue, submissions) = mpsc::sync_channel(limits.queue_len);
+        let (queue, submissions) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut scheduler = Scheduler::new(runner, limits.prefill_chunk.max(1));
-        let stop_flag = Arc::clone(&stopping);
+        let budget = Budget {
+            max_sequences: limits.max_sequences.max(1),
+            prefill_chunk: limits.prefill_chunk.max(1),
+            speculation: limits.speculation,
+        };
+        let mut scheduler = Scheduler::new(runner, budget);
         let thread = std::thread::Builder::new()
             .name("terang-engine".into())
-            .spawn(move || {
-                for submission in submissions {
-                    serve(&mut scheduler, submission, &stop_flag);
-                }
-            })
+            .spawn(move || serve(&mut scheduler, &submissions))
             .map_err(Error::Thread)?;
         Ok(Self {
             text,
@@ -81,6 +87,7 @@ impl Engine {
             context_len,
             queue_len: limits.queue_len,
             queue: Some(queue),
+            waiting: Arc::default(),
             stopping,
             thread: Some(thread),
         })
@@ -101,6 +108,8 @@ impl Engine {
         }
         let seed = request.sampling.seed.unwrap_or_else(draw_seed);
         let sampler = Sampler::new(request.sampling, seed, self.vocab_size, &prompt)?;
+        let prompt_tokens = prompt.len();
+        let place = Place::take(&self.waiting, self.queue_len)?;
         let (events, receiver) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let submission = Submission {
@@ -110,18 +119,18 @@ impl Engine {
                 max_tokens: request.max_tokens.map_or(room, |tokens| tokens.min(room)),
                 submitted,
             },
-            seed,
-            stream: self.text.stream(request.stop),
-            events,
-            cancelled: Arc::clone(&cancelled),
+            sink: EventSink {
+                prompt_tokens,
+                seed,
+                stream: self.text.stream(request.stop),
+                events,
+                cancelled: Arc::clone(&cancelled),
+                stopping: Arc::clone(&self.stopping),
+                place: Some(place),
+            },
         };
         let queue = self.queue.as_ref().ok_or(Error::Stopped)?;
-        queue.try_send(submission).map_err(|error| match error {
-            TrySendError::Full(_) => Error::QueueFull {
-                limit: self.queue_len,
-            },
-            TrySendError::Disconnected(_) => Error::Stopped,
-        })?;
+        queue.send(submission).map_err(|_| Error::Stopped)?;
         Ok(Generation {
             events: receiver,
             cancel: CancelHandle { cancelled },
@@ -214,7 +223,7 @@ impl Drop for Generation {
     }
 }
 
-/// Cancels a request; it then ends with what it has and [`FinishReason::Cancelled`](crate::FinishReason::Cancelled).
+/// Cancels a request; it then ends with what it has and [`FinishReason::Cancelled`].
 #[derive(Clone, Debug)]
 pub struct CancelHandle {
     cancelled: Arc<AtomicBool>,
@@ -227,65 +236,70 @@ impl CancelHandle {
     }
 }
 
-fn serve<R: Runner>(scheduler: &mut Scheduler<R>, submission: Submission, stopping: &AtomicBool) {
-    let Submission {
-        job,
-        seed,
-        stream,
-        events,
-        cancelled,
-    } = submission;
-    let mut sink = EventSink {
-        prompt_tokens: job.prompt.len(),
-        seed,
-        stream,
-        events,
-        cancelled,
-        stopping,
-    };
-    // A broken promise inside the decoder costs one answer, not the process. The scheduler empties
-    // its cache after a panic as after an error.
-    let result = catch_unwind(AssertUnwindSafe(|| scheduler.run(job, &mut sink)));
-    let last = match result {
-        Ok(Ok((reason, stats))) => Event::Finished {
-            text: sink.stream.finish(),
-            reason,
-            stats,
-        },
-        Ok(Err(error)) => Event::Failed {
-            message: error.to_string(),
-        },
-        Err(_) => {
-            scheduler.forget();
-            Event::Failed {
-                message: "engine: an internal error ended this answer".into(),
-            }
+/// One of the places in the queue, given up when the request runs or ends.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>, limit: usize) -> Result<Self> {
+        let more = |count: usize| (count < limit).then_some(count + 1);
+        match waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Self(Arc::clone(waiting))),
+            Err(_) => Err(Error::QueueFull { limit }),
         }
-    };
-    // Nobody listens any more: then nobody misses it.
-    let _ = sink.events.send(last);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The engine's thread: steps while there is work, sleeps while there is none.
+fn serve<R: Runner>(scheduler: &mut Scheduler<R, EventSink>, submissions: &Receiver<Submission>) {
+    loop {
+        if scheduler.is_idle() {
+            let Ok(Submission { job, sink }) = submissions.recv() else {
+                return;
+            };
+            scheduler.submit(job, sink);
+        }
+        for Submission { job, sink } in submissions.try_iter() {
+            scheduler.submit(job, sink);
+        }
+        // A broken promise inside the decoder costs the answers at hand, not the process.
+        if catch_unwind(AssertUnwindSafe(|| scheduler.step())).is_err() {
+            scheduler.fail_all("engine: an internal error ended this answer");
+        }
+    }
 }
 
 /// Turns the scheduler's progress into events.
-struct EventSink<'a> {
+#[derive(Debug)]
+struct EventSink {
     prompt_tokens: usize,
     seed: u64,
     stream: TextStream,
     events: Sender<Event>,
     cancelled: Arc<AtomicBool>,
-    stopping: &'a AtomicBool,
+    stopping: Arc<AtomicBool>,
+    /// Until it runs.
+    place: Option<Place>,
 }
 
-impl EventSink<'_> {
+impl EventSink {
     fn send(&self, event: Event) {
         if self.events.send(event).is_err() {
+            // Nobody listens any more.
             self.cancelled.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl Sink for EventSink<'_> {
+impl Sink for EventSink {
     fn started(&mut self, cached_tokens: usize) {
+        self.place = None;
         self.send(Event::Started {
             prompt_tokens: self.prompt_tokens,
             cached_tokens,
@@ -308,5 +322,20 @@ impl Sink for EventSink<'_> {
 
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn finish(mut self, reason: FinishReason, stats: Stats) {
+        let text = self.stream.finish();
+        self.send(Event::Finished {
+            text,
+            reason,
+            stats,
+        });
+    }
+
+    fn fail(self, message: &str) {
+        self.send(Event::Failed {
+            message: message.to_owned(),
+        });
     }
 }

@@ -11,9 +11,11 @@ pub mod engine;
 pub mod error;
 pub mod load;
 pub mod perplexity;
+mod prefix;
 pub mod runner;
 pub mod sampler;
 mod scheduler;
+mod speculate;
 pub mod stop;
 pub mod text;
 mod validate;
@@ -22,6 +24,7 @@ pub use api::{Event, FinishReason, Prompt, Request, Sampling, Stats};
 pub use engine::{CancelHandle, Engine, Generation, Limits};
 pub use error::Error;
 pub use load::{EngineOptions, LoadProgress};
+pub use speculate::Speculation;
 pub use validate::{LOGIT_BIAS_MAX, STOP_BYTES_MAX, STOP_STRINGS_MAX};
 
 /// Result with this crate's error.

@@ -21,6 +21,9 @@ pub struct EngineOptions {
     /// Positions that prompt and answer share; `None`: the model's own context, but at most
     /// [`DEFAULT_CONTEXT_LEN`]. Memory is taken as they fill.
     pub context_len: Option<usize>,
+    /// Positions for all requests together, and for what is kept of those that ended; `None`: as
+    /// many as one context. Memory is taken as they fill.
+    pub cache_len: Option<usize>,
     /// Storage of keys and values.
     pub kv_type: KvType,
     /// Limits of the engine itself.
@@ -62,7 +65,11 @@ pub fn load(
         &load_options,
         &mut |done, total| progress(LoadProgress { done, total }),
     )?;
-    let runner = DecoderRunner::new(decoder, context_len)?;
+    let runner = DecoderRunner::new(
+        decoder,
+        context_len,
+        options.cache_len.unwrap_or(context_len),
+    )?;
     Ok((runner, Text::new(model.tokenizer, model.template)))
 }
 

@@ -3,7 +3,7 @@
 //! with the begin token if the vocabulary has one put there, only the second half of each chunk
 //! counts, and what is left over at the end is not used.
 
-use crate::runner::{Runner, Wanted};
+use crate::runner::{Chunk, LogitsWanted, Runner, Sequence};
 use crate::sampler::exp::exp;
 use crate::sampler::largest;
 use crate::{Error, Result};
@@ -36,7 +36,7 @@ pub struct PerplexityProgress {
 }
 
 /// The perplexity of `tokens` (begin token included, if the tokenizer puts one) in chunks of
-/// `context_len`. `bos` replaces the first token of each chunk. The runner's cache is emptied.
+/// `context_len`. `bos` replaces the first token of each chunk.
 pub fn perplexity(
     runner: &mut dyn Runner,
     tokens: &[u32],
@@ -65,14 +65,16 @@ pub fn perplexity(
         if let Some(bos) = bos {
             chunk[0] = bos;
         }
-        evaluate(runner, &chunk, &mut tally)?;
+        let mut sequence = Sequence::new();
+        let result = evaluate(runner, &mut sequence, &chunk, &mut tally);
+        runner.blocks().release(&mut sequence);
+        result?;
         progress(PerplexityProgress {
             done: index + 1,
             total,
             perplexity: tally.perplexity(),
         });
     }
-    runner.truncate(0);
     Ok(Perplexity {
         perplexity: tally.perplexity(),
         standard_error: tally.standard_error(),
@@ -81,26 +83,40 @@ pub fn perplexity(
     })
 }
 
-fn evaluate(runner: &mut dyn Runner, chunk: &[u32], tally: &mut Tally) -> Result<()> {
-    runner.truncate(0);
+fn evaluate(
+    runner: &mut dyn Runner,
+    sequence: &mut Sequence,
+    chunk: &[u32],
+    tally: &mut Tally,
+) -> Result<()> {
     let first = chunk.len() / 2;
     // The logits after token i predict token i + 1; those after the last predict nothing known.
     let (context, counted) = chunk[..chunk.len() - 1].split_at(first);
     for tokens in context.chunks(BATCH) {
-        runner.forward(tokens, Wanted::None, &mut |_| ())?;
+        forward(runner, sequence, tokens, LogitsWanted::None)?;
     }
-    let mut unsound = None;
-    let mut targets = chunk[first + 1..].iter();
-    for tokens in counted.chunks(BATCH) {
-        runner.forward(tokens, Wanted::All, &mut |row| {
-            let target = targets.next().expect("one target for each counted token");
-            match negative_log_likelihood(row, *target) {
-                Ok(value) => tally.add(value),
-                Err(error) => unsound = Some(error),
-            }
-        })?;
+    let targets = chunk[first + 1..].chunks(BATCH);
+    for (tokens, targets) in counted.chunks(BATCH).zip(targets) {
+        forward(runner, sequence, tokens, LogitsWanted::All)?;
+        let logits = runner.logits();
+        for (row, &target) in targets.iter().enumerate() {
+            tally.add(negative_log_likelihood(logits.row(row), target)?);
+        }
     }
-    unsound.map_or(Ok(()), Err)
+    Ok(())
+}
+
+fn forward(
+    runner: &mut dyn Runner,
+    sequence: &mut Sequence,
+    tokens: &[u32],
+    logits: LogitsWanted,
+) -> Result<()> {
+    runner.forward(&mut [Chunk {
+        sequence,
+        tokens,
+        logits,
+    }])
 }
 
 /// `-ln softmax(logits)[target]`, in f64.
@@ -144,12 +160,14 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runner::{BlockPool, Logits};
 
     const VOCAB: usize = 8;
 
     /// Gives the token after `t` the probability `1/2` if it is `t + 1`, else `1/14`.
     struct Successor {
-        cache: Vec<u32>,
+        blocks: BlockPool,
+        logits: Vec<f32>,
     }
 
     impl Runner for Successor {
@@ -161,32 +179,45 @@ mod tests {
             1024
         }
 
-        fn truncate(&mut self, len: usize) {
-            self.cache.truncate(len);
+        fn blocks(&mut self) -> &mut BlockPool {
+            &mut self.blocks
         }
 
-        fn forward(
-            &mut self,
-            tokens: &[u32],
-            wanted: Wanted,
-            row: &mut dyn FnMut(&[f32]),
-        ) -> Result<()> {
-            for &id in tokens {
-                self.cache.push(id);
-                assert_eq!(self.cache[0], 0, "each chunk begins with the begin token");
-                if wanted == Wanted::All {
-                    let mut logits = [3.0; VOCAB];
-                    logits[(id as usize + 1) % VOCAB] += libm::logf(7.0);
-                    row(&logits);
+        fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> Result<()> {
+            self.logits.clear();
+            for chunk in chunks {
+                let begins = chunk.sequence.is_empty();
+                assert!(
+                    !begins || chunk.tokens[0] == 0,
+                    "begins with the begin token"
+                );
+                let len = chunk.sequence.len() + chunk.tokens.len();
+                self.blocks.reserve(chunk.sequence, len)?;
+                chunk.sequence.set_len(len);
+                if chunk.logits == LogitsWanted::All {
+                    for &id in chunk.tokens {
+                        let mut logits = [3.0; VOCAB];
+                        logits[(id as usize + 1) % VOCAB] += libm::logf(7.0);
+                        self.logits.extend(logits);
+                    }
                 }
             }
             Ok(())
         }
+
+        fn logits(&self) -> Logits<'_> {
+            Logits::new(&self.logits, VOCAB)
+        }
     }
 
     fn measure(tokens: &[u32], context_len: usize) -> Result<Perplexity> {
-        let mut runner = Successor { cache: Vec::new() };
-        perplexity(&mut runner, tokens, context_len, Some(0), &mut |_| ())
+        let mut runner = Successor {
+            blocks: BlockPool::new(16),
+            logits: Vec::new(),
+        };
+        let found = perplexity(&mut runner, tokens, context_len, Some(0), &mut |_| ());
+        assert_eq!(runner.blocks.pages_in_use(), 0);
+        found
     }
 
     #[test]

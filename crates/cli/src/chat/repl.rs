@@ -84,8 +84,7 @@ pub(super) fn run(
 }
 
 fn complain(problem: &Problem) {
-    let line = format!("{}: {problem}", Msg::ErrorPrefix {});
-    eprintln!("{}", terminal::safe_line(&line));
+    output::note(&format!("{}: {problem}", Msg::ErrorPrefix {}));
 }
 
 enum Next {

@@ -110,19 +110,19 @@ impl Settings {
         let chosen = &mut self.chosen;
         match key.as_str() {
             "temperature" => chosen.temperature = Some(real(&key, value, 0.0, 100.0)?),
-            "top_k" => chosen.top_k = Some(whole(&key, value, 10_000_000)? as u32),
+            "top_k" => chosen.top_k = Some(whole(&key, value, 0, 10_000_000)? as u32),
             "top_p" => chosen.top_p = Some(real(&key, value, 0.0, 1.0)?),
             "min_p" => chosen.min_p = Some(real(&key, value, 0.0, 1.0)?),
             "repetition_penalty" => {
                 chosen.repetition_penalty = Some(real(&key, value, 0.01, 100.0)?);
             }
-            "presence_penalty" => self.presence_penalty = Some(real(&key, value, -100.0, 100.0)?),
-            "frequency_penalty" => self.frequency_penalty = Some(real(&key, value, -100.0, 100.0)?),
+            "presence_penalty" => self.presence_penalty = Some(real(&key, value, -2.0, 2.0)?),
+            "frequency_penalty" => self.frequency_penalty = Some(real(&key, value, -2.0, 2.0)?),
             "seed" if value == "-" => self.seed = None,
-            "seed" => self.seed = Some(whole(&key, value, u64::MAX)?),
+            "seed" => self.seed = Some(whole(&key, value, 0, u64::MAX)?),
             "max_tokens" if value == "-" => self.max_tokens = None,
             "max_tokens" => {
-                self.max_tokens = Some((whole(&key, value, COUNT_MAX)?.max(1)) as usize);
+                self.max_tokens = Some(whole(&key, value, 1, COUNT_MAX)? as usize);
             }
             _ => {
                 return Err(misuse(Msg::SetUnknown {
@@ -143,12 +143,12 @@ fn real(key: &str, value: &str, low: f32, high: f32) -> Outcome<f32> {
         .ok_or_else(|| bad(key, value, &low.to_string(), &high.to_string()))
 }
 
-fn whole(key: &str, value: &str, high: u64) -> Outcome<u64> {
+fn whole(key: &str, value: &str, low: u64, high: u64) -> Outcome<u64> {
     value
         .parse()
         .ok()
-        .filter(|v| *v <= high)
-        .ok_or_else(|| bad(key, value, "0", &high.to_string()))
+        .filter(|v| (low..=high).contains(v))
+        .ok_or_else(|| bad(key, value, &low.to_string(), &high.to_string()))
 }
 
 fn bad(key: &str, value: &str, low: &str, high: &str) -> Problem {
@@ -203,8 +203,10 @@ mod tests {
             ("temperature", "NaN"),
             ("temperature", "-1"),
             ("top_p", "2"),
+            ("presence_penalty", "2.1"),
             ("seed", "-5"),
             ("max_tokens", "x"),
+            ("max_tokens", "0"),
             ("colour", "1"),
         ] {
             assert!(changed.set(key, value).is_err(), "{key} {value}");

@@ -74,7 +74,7 @@ impl Progress {
             return;
         }
         self.bar
-            .suspend(|| eprintln!("{}", crate::terminal::safe_line(&message.to_string())));
+            .suspend(|| crate::output::note(&message.to_string()));
     }
 
     /// Takes the bar away.

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
 mod bench;
+#[cfg(unix)]
+mod conversation;
 mod download;
 mod hub;
 mod models;
+mod real;
+mod refused;
 mod support;
+#[cfg(unix)]
+mod terminal;
 mod usage;

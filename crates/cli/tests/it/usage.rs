@@ -18,6 +18,10 @@ fn wrong_usage_exits_with_2_and_one_line() {
         ),
         (&["chat", "--top-p=-1", "q"], "allowed a number from 0 to 1"),
         (
+            &["chat", "--presence-penalty", "2.5", "q"],
+            "allowed a number from -2 to 2",
+        ),
+        (
             &["chat", "--max-tokens", "0", "q"],
             "allowed a number from 1 to",
         ),

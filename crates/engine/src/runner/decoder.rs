@@ -1,22 +1,22 @@
-//! The decoder as a [`Runner`]: one sequence in a paged cache of its own.
+//! The decoder as a [`Runner`].
 
-use terang_model::decoder::{Chunk, Decoder, KvPool, LogitsWanted, Sequence};
+use terang_model::decoder::{BlockPool, Chunk, Decoder, KvPool, Logits, PAGE};
 
-use super::{Runner, Wanted};
+use super::Runner;
 use crate::{Error, Result};
 
-/// A decoder with the cache of one sequence.
+/// A decoder with a cache.
 #[derive(Debug)]
 pub struct DecoderRunner {
     decoder: Decoder,
     kv: KvPool,
-    sequence: Sequence,
     context_len: usize,
 }
 
 impl DecoderRunner {
-    /// A runner with room for `context_len` positions, which take memory as they fill.
-    pub fn new(decoder: Decoder, context_len: usize) -> Result<Self> {
+    /// A runner for sequences of up to `context_len` positions, with `cache_len` positions for all
+    /// of them together (`context_len` if that is more), which take memory as they fill.
+    pub fn new(decoder: Decoder, context_len: usize, cache_len: usize) -> Result<Self> {
         let limit = decoder.config().max_position_embeddings;
         if context_len == 0 || context_len > limit {
             return Err(Error::invalid(
@@ -25,11 +25,11 @@ impl DecoderRunner {
                 format!("1 to {limit}, the model's own"),
             ));
         }
-        let kv = decoder.new_kv_pool(context_len);
+        let kv = decoder.new_kv_pool(cache_len.max(context_len));
+        debug_assert!(kv.blocks().pages_max() * PAGE >= context_len);
         Ok(Self {
             decoder,
             kv,
-            sequence: Sequence::new(),
             context_len,
         })
     }
@@ -49,29 +49,22 @@ impl Runner for DecoderRunner {
         self.context_len
     }
 
-    fn truncate(&mut self, len: usize) {
-        self.kv.truncate(&mut self.sequence, len);
+    fn blocks(&mut self) -> &mut BlockPool {
+        self.kv.blocks_mut()
     }
 
-    fn forward(
-        &mut self,
-        tokens: &[u32],
-        wanted: Wanted,
-        row: &mut dyn FnMut(&[f32]),
-    ) -> Result<()> {
-        let chunk = Chunk {
-            sequence: &mut self.sequence,
-            tokens,
-            logits: match wanted {
-                Wanted::None => LogitsWanted::None,
-                Wanted::Last => LogitsWanted::Last,
-                Wanted::All => LogitsWanted::All,
-            },
-        };
-        let logits = self.decoder.forward(&mut self.kv, &mut [chunk])?;
-        for index in 0..logits.len() {
-            row(logits.row(index));
-        }
+    fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> Result<()> {
+        self.decoder.forward(&mut self.kv, chunks)?;
         Ok(())
+    }
+
+    fn logits(&self) -> Logits<'_> {
+        self.decoder.logits()
+    }
+
+    fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        self.decoder
+            .thread_pool()
+            .for_chunks(count, 1, |_, range| range.for_each(job));
     }
 }

@@ -1,43 +1,37 @@
-//! The seam between scheduling and arithmetic: token ids in, logits out, and a cache of positions
-//! that can be cut. The decoder is one implementation; tests of the scheduler bring their own.
+//! The seam between scheduling and arithmetic: chunks of token ids in, logits out, and pages of a
+//! cache that sequences share. The decoder is one implementation; tests of the scheduler bring their
+//! own.
 
 mod decoder;
 
 pub use decoder::DecoderRunner;
+pub use terang_model::decoder::{BlockPool, Chunk, Logits, LogitsWanted, PAGE, Page, Sequence};
 
 use crate::Result;
 
-/// Which rows of logits a call wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// None: the tokens only enter the cache.
-    None,
-    /// That after the last token.
-    Last,
-    /// One after each token.
-    All,
-}
-
-/// A model with the cache of one sequence.
+/// A model with a cache for many sequences.
 ///
-/// Invariant: the logits after a token depend on the tokens of the cache alone, not on how many
-/// calls brought them there.
+/// Invariant: the logits after a token depend on the tokens of its own sequence alone, not on how
+/// many calls brought them there, whose pages they lie on, or what else those calls held.
 pub trait Runner: Send {
     /// Length of a row of logits.
     fn vocab_size(&self) -> usize;
 
-    /// Most positions that the cache holds.
+    /// Most positions of one sequence. The cache holds at least one of that length.
     fn context_len(&self) -> usize;
 
-    /// Forgets all positions from `len` on.
-    fn truncate(&mut self, len: usize);
+    /// Who holds which page of the cache.
+    fn blocks(&mut self) -> &mut BlockPool;
 
-    /// Appends `tokens` (at least one, ids below `vocab_size`, within `context_len`) to the cache
-    /// and hands each wanted row of logits to `row`, in order.
-    fn forward(
-        &mut self,
-        tokens: &[u32],
-        wanted: Wanted,
-        row: &mut dyn FnMut(&[f32]),
-    ) -> Result<()>;
+    /// Appends each chunk's tokens to its sequence, whose pages it reserves where that has not been
+    /// done, and computes the logits that chunks want.
+    fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> Result<()>;
+
+    /// The logits of the last call, in the order of its chunks and their tokens.
+    fn logits(&self) -> Logits<'_>;
+
+    /// Calls `job` once for each index below `count`, on several threads where there are some.
+    fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
+        (0..count).for_each(job);
+    }
 }

@@ -16,7 +16,7 @@ use terang_model::{TensorSource, TensorView};
 use crate::support::text;
 
 const VOCAB: usize = 257;
-const CONTEXT: usize = 200;
+pub(crate) const CONTEXT: usize = 200;
 
 /// Llama with two layers, the second with a sliding window.
 fn config() -> Config {
@@ -114,15 +114,18 @@ fn tensors() -> Tensors {
     Tensors(all)
 }
 
-fn runner(cpu: Cpu, threads: usize) -> DecoderRunner {
+pub(crate) fn decoder(cpu: Cpu, threads: usize) -> Decoder {
     let options = LoadOptions {
         cpu,
         threads,
         kv_type: KvType::F16,
     };
     let source = Arc::new(tensors());
-    let decoder = Decoder::load(source, config(), &options, &mut |_, _| ()).unwrap();
-    DecoderRunner::new(decoder, CONTEXT).unwrap()
+    Decoder::load(source, config(), &options, &mut |_, _| ()).unwrap()
+}
+
+fn runner(cpu: Cpu, threads: usize) -> DecoderRunner {
+    DecoderRunner::new(decoder(cpu, threads), CONTEXT, CONTEXT).unwrap()
 }
 
 fn engine(cpu: Cpu, threads: usize, prefill_chunk: usize) -> Engine {
@@ -211,7 +214,7 @@ fn perplexity_of_noise_is_near_the_size_of_the_vocabulary() {
 fn a_context_over_the_models_is_refused() {
     let options = LoadOptions::default();
     let decoder = Decoder::load(Arc::new(tensors()), config(), &options, &mut |_, _| ()).unwrap();
-    let error = DecoderRunner::new(decoder, CONTEXT + 1).unwrap_err();
+    let error = DecoderRunner::new(decoder, CONTEXT + 1, 0).unwrap_err();
     assert_eq!(
         error.to_string(),
         "context_len: found 201, allowed 1 to 200, the model's own"

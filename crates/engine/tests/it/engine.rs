@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, CONTEXT, END, Script, collect, text};
+use terang_engine::runner::{BlockPool, Chunk, Logits, Runner};
 use terang_engine::{Engine, Error, Event, FinishReason, Limits, Prompt, Request, Sampling};
 use terang_model::template::ChatInput;
 
@@ -225,6 +226,7 @@ fn a_dropped_generation_makes_way() {
 fn a_full_queue_is_an_error_and_order_is_kept() {
     let limits = Limits {
         queue_len: 2,
+        max_sequences: 1,
         ..Limits::default()
     };
     let engine = Engine::start(slow(5), text(), limits).unwrap();
@@ -271,26 +273,29 @@ fn a_panic_inside_costs_one_answer() {
 
 #[test]
 fn unusable_logits_fail_the_request_not_the_engine() {
-    struct Nan;
-    impl terang_engine::runner::Runner for Nan {
+    struct Nan(BlockPool);
+    impl Runner for Nan {
         fn vocab_size(&self) -> usize {
             257
         }
         fn context_len(&self) -> usize {
             8
         }
-        fn truncate(&mut self, _len: usize) {}
-        fn forward(
-            &mut self,
-            _tokens: &[u32],
-            _wanted: terang_engine::runner::Wanted,
-            row: &mut dyn FnMut(&[f32]),
-        ) -> terang_engine::Result<()> {
-            row(&[f32::NAN; 257]);
+        fn blocks(&mut self) -> &mut BlockPool {
+            &mut self.0
+        }
+        fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> terang_engine::Result<()> {
+            for chunk in chunks {
+                self.0.reserve(chunk.sequence, chunk.tokens.len())?;
+                chunk.sequence.set_len(chunk.tokens.len());
+            }
             Ok(())
         }
+        fn logits(&self) -> Logits<'_> {
+            Logits::new(&[f32::NAN; 257], 257)
+        }
     }
-    let engine = Engine::start(Nan, text(), Limits::default()).unwrap();
+    let engine = Engine::start(Nan(BlockPool::new(1)), text(), Limits::default()).unwrap();
     for _ in 0..2 {
         let message = collect(engine.submit(request("Hi")).unwrap()).unwrap_err();
         assert_eq!(

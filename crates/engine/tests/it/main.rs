@@ -4,5 +4,6 @@
 
 mod decoder;
 mod engine;
+mod schedule;
 mod support;
 mod tidy;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use terang_engine::runner::{Runner, Wanted};
+use terang_engine::runner::{BlockPool, Chunk, Logits, LogitsWanted, PAGE, Runner};
 use terang_engine::text::Text;
 use terang_engine::{Event, FinishReason, Generation, Stats};
 use terang_model::template::ChatTemplate;
@@ -80,7 +80,8 @@ pub(crate) struct Script {
     pub(crate) call: Duration,
     /// Panics when the cache is this long.
     pub(crate) panic_at: Option<usize>,
-    pub(crate) len: usize,
+    pub(crate) blocks: BlockPool,
+    pub(crate) logits: Vec<f32>,
 }
 
 impl Script {
@@ -91,7 +92,9 @@ impl Script {
             prompt_len,
             call: Duration::ZERO,
             panic_at: None,
-            len: 0,
+            // Many contexts, as much as a test could ask for.
+            blocks: BlockPool::new(100 * CONTEXT / PAGE),
+            logits: Vec::new(),
         }
     }
 }
@@ -105,28 +108,37 @@ impl Runner for Script {
         CONTEXT
     }
 
-    fn truncate(&mut self, len: usize) {
-        self.len = len;
+    fn blocks(&mut self) -> &mut BlockPool {
+        &mut self.blocks
     }
 
-    fn forward(
-        &mut self,
-        tokens: &[u32],
-        wanted: Wanted,
-        row: &mut dyn FnMut(&[f32]),
-    ) -> terang_engine::Result<()> {
+    fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> terang_engine::Result<()> {
         std::thread::sleep(self.call);
-        self.len += tokens.len();
-        assert!(self.len <= CONTEXT);
-        assert_ne!(Some(self.len), self.panic_at, "as the test asked");
-        if wanted == Wanted::Last {
-            let index = self.len - self.prompt_len;
-            let id = self.tokens.get(index).copied().unwrap_or(u32::from(b'?'));
-            let mut logits = vec![0.0; 257];
-            logits[id as usize] = 50.0;
-            row(&logits);
+        self.logits.clear();
+        for chunk in chunks {
+            let len = chunk.sequence.len() + chunk.tokens.len();
+            assert!(len <= CONTEXT);
+            assert_ne!(Some(len), self.panic_at, "as the test asked");
+            self.blocks.reserve(chunk.sequence, len)?;
+            chunk.sequence.set_len(len);
+            let rows = match chunk.logits {
+                LogitsWanted::None => 0,
+                LogitsWanted::Last => 1,
+                LogitsWanted::All => chunk.tokens.len(),
+            };
+            for len in len + 1 - rows..=len {
+                let index = len - self.prompt_len;
+                let id = self.tokens.get(index).copied().unwrap_or(u32::from(b'?'));
+                let mut logits = vec![0.0; 257];
+                logits[id as usize] = 50.0;
+                self.logits.extend(logits);
+            }
         }
         Ok(())
+    }
+
+    fn logits(&self) -> Logits<'_> {
+        Logits::new(&self.logits, 257)
     }
 }
 

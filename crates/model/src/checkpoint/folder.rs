@@ -10,8 +10,9 @@ use crate::safetensors::Safetensors;
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// Most bytes of `config.json`; those of today have a few thousand.
-const CONFIG_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of `config.json`; those of today have a few thousand. As a tree in memory a hostile
+/// file takes up to a hundred times as much.
+const CONFIG_BYTES_MAX: usize = 512 << 10;
 
 /// An open model folder.
 #[derive(Debug)]

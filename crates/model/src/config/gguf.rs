@@ -1,6 +1,9 @@
 //! [`Config`] from GGUF metadata, with the keys and defaults that llama.cpp's converter writes.
 
-use super::{Activation, Config, Experts, LayerConfig, Rope, RopePairing, RopeScaling, validate};
+use super::{
+    Activation, Config, Experts, LayerConfig, Rope, RopePairing, RopeScaling, limit_layers,
+    shared_width, validate,
+};
 use crate::gguf::Gguf;
 use crate::{Error, Result, TensorSource};
 use terang_kernels::quant;
@@ -18,6 +21,10 @@ impl Config {
     pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
         let architecture = gguf.metadata().str("general.architecture")?;
         let keys = Keys { gguf, architecture };
+        // First of all: what other architectures need and have is known to them alone.
+        if !SUPPORTED.split(", ").any(|known| known == architecture) {
+            return Err(keys.unsupported("general.architecture", architecture, SUPPORTED));
+        }
         let mut config = keys.base()?;
         match architecture {
             "llama" => keys.interleave(&mut config),
@@ -32,9 +39,7 @@ impl Config {
                 }
             }
             "grok" => keys.grok(&mut config)?,
-            other => {
-                return Err(keys.unsupported("general.architecture", other, SUPPORTED));
-            }
+            _ => unreachable!("an architecture that is not supported"),
         }
         validate(gguf.path(), &config)?;
         Ok(config)
@@ -93,17 +98,23 @@ impl Keys<'_> {
     fn base(&self) -> Result<Config> {
         let hidden_size = self.usize("embedding_length")?;
         let n_layers = self.usize("block_count")?;
+        limit_layers(self.gguf.path(), &self.key("block_count"), n_layers)?;
         let num_attention_heads = self.per_layer("attention.head_count", None)?;
         let num_key_value_heads =
             self.per_layer("attention.head_count_kv", Some(num_attention_heads))?;
-        let default_dim = hidden_size.checked_div(num_attention_heads).unwrap_or(0);
-        let head_dim = self.usize_or("attention.key_length", default_dim)?;
+        let key_length = "attention.key_length";
+        let head_dim = if self.gguf.metadata().contains(&self.key(key_length)) {
+            self.usize(key_length)?
+        } else {
+            let (path, field) = (self.gguf.path(), self.key("embedding_length"));
+            shared_width(path, &field, hidden_size, num_attention_heads)?
+        };
         let value_dim = self.usize_or("attention.value_length", head_dim)?;
         if value_dim != head_dim {
             let key = self.key("attention.value_length");
             return Err(self.unsupported(&key, value_dim, format!("the key length {head_dim}")));
         }
-        super::limit_layers(self.gguf.path(), n_layers)?;
+
         let embedding = self.gguf.tensor("token_embd.weight");
         let vocab_size = match embedding.and_then(|view| view.shape.first().copied()) {
             Some(rows) => rows,
@@ -173,13 +184,12 @@ impl Keys<'_> {
 
     fn rope_scaling(&self, dim: usize) -> Result<RopeScaling> {
         if let Some(view) = self.gguf.tensor("rope_freqs.weight") {
-            let mut factors = vec![0.0; dim / 2];
-            if view.shape != [factors.len()]
-                || view.dtype.row_bytes(dim / 2) != Some(view.data.len())
-            {
+            // Before memory is taken: the file may state any size, but must hold what it states.
+            if view.shape != [dim / 2] || view.dtype.row_bytes(dim / 2) != Some(view.data.len()) {
                 let found = format!("shape {:?}", view.shape);
                 return Err(self.invalid("rope_freqs.weight", found, format!("[{}]", dim / 2)));
             }
+            let mut factors = vec![0.0; dim / 2];
             quant::dequantize_row(view.dtype, view.data, &mut factors);
             return Ok(RopeScaling::Factors { factors });
         }
@@ -229,7 +239,13 @@ impl Keys<'_> {
         config.embedding_scale = (config.hidden_size as f32).sqrt();
         config.activation = Activation::GeluTanh;
         config.sandwich_norms = true;
-        let window = self.usize_or("attention.sliding_window", 0)?;
+        // Files from before the key existed are all of Gemma 2.
+        let default_window = if self.architecture == "gemma2" {
+            4096
+        } else {
+            0
+        };
+        let window = self.usize_or("attention.sliding_window", default_window)?;
         // Gemma 3's largest models have one global layer in six, Gemma 2 every second.
         let period = if self.architecture == "gemma3" {
             config.qk_norm = true;
@@ -272,7 +288,7 @@ impl Keys<'_> {
     fn grok(&self, config: &mut Config) -> Result<()> {
         config.sandwich_norms = true;
         config.activation = Activation::GeluTanh;
-        config.embedding_scale = self.f32_or("embedding_scale", 78.383_67)?;
+        config.embedding_scale = self.f32_or("embedding_scale", 78.383_675)?;
         config.logit_scale = self.f32_or("logit_scale", 0.577_350_26)?;
         config.attention_scale = self.f32_or("attention.output_scale", 0.088_388_346)?;
         config.attn_logit_softcap = Some(self.f32_or("attn_logit_softcapping", 30.0)?);

@@ -3,7 +3,7 @@
 
 use super::{
     Activation, Config, Experts, LayerConfig, Rope, RopePairing, RopeScaling, limit_layers,
-    validate,
+    positive, shared_width, validate,
 };
 use crate::{Error, Result};
 use serde_json::{Map, Value};
@@ -32,14 +32,13 @@ impl Config {
             ));
         };
         let outer = Fields { path, object };
-        let model_type = outer.str("model_type")?.unwrap_or("");
+        let missing = || Error::invalid(path, "model_type", "nothing", SUPPORTED);
+        let model_type = outer.str("model_type")?.ok_or_else(missing)?;
         // Gemma 3 with images wraps the language model's description.
         if model_type == "gemma3" {
-            let text = object.get("text_config").and_then(Value::as_object);
-            let Some(object) = text else {
-                return Err(Error::invalid(path, "text_config", "none", "an object"));
-            };
-            return Fields { path, object }.config("gemma3_text");
+            let missing = || Error::invalid(path, "text_config", "nothing", "an object");
+            let text = outer.object("text_config")?.ok_or_else(missing)?;
+            return text.config("gemma3_text");
         }
         outer.config(model_type)
     }
@@ -105,10 +104,17 @@ impl<'a> Fields<'a> {
     }
 
     fn config(&self, model_type: &str) -> Result<Config> {
+        // First of all: other families spell even their dimensions differently.
+        if !SUPPORTED.split(", ").any(|known| known == model_type) {
+            let field = "model_type";
+            return Err(Error::unsupported(self.path, field, model_type, SUPPORTED));
+        }
         let mut config = self.base(model_type)?;
-        let window = self.count("sliding_window")?;
+        let window = match self.object.get("sliding_window") {
+            None if !matches!(model_type, "mixtral" | "smollm3") => Some(4096),
+            _ => self.count("sliding_window")?,
+        };
         match model_type {
-            "llama" => {}
             "mistral" => config
                 .layers
                 .iter_mut()
@@ -140,14 +146,7 @@ impl<'a> Fields<'a> {
                 config.layers.iter_mut().for_each(|l| l.experts = true);
             }
             "grok-1" => self.grok(&mut config)?,
-            other => {
-                return Err(Error::unsupported(
-                    self.path,
-                    "model_type",
-                    other,
-                    SUPPORTED,
-                ));
-            }
+            _ => {}
         }
         validate(self.path, &config)?;
         Ok(config)
@@ -158,13 +157,19 @@ impl<'a> Fields<'a> {
         let gemma = model_type.starts_with("gemma");
         let hidden_size = self.required("hidden_size")?;
         let n_layers = self.required("num_hidden_layers")?;
-        limit_layers(self.path, n_layers)?;
-        let num_attention_heads = self.required("num_attention_heads")?;
+        limit_layers(self.path, "num_hidden_layers", n_layers)?;
+        // Files of the Gemma 3 models that see images leave out what is as in the first of them.
+        let or_gemma3 = |name: &str, default: usize| match self.count(name)? {
+            None if model_type == "gemma3_text" => Ok(default),
+            _ => self.required(name),
+        };
+        let num_attention_heads = or_gemma3("num_attention_heads", 8)?;
+        let default_kv_heads = if gemma { 4 } else { num_attention_heads };
         let head_dim = match self.count("head_dim")? {
             Some(head_dim) => head_dim,
             None if gemma => 256,
-            None if model_type.starts_with("qwen3") => 128,
-            None => hidden_size.checked_div(num_attention_heads).unwrap_or(0),
+            None if model_type == "qwen3" => 128,
+            None => shared_width(self.path, "hidden_size", hidden_size, num_attention_heads)?,
         };
         let act = self.str("hidden_activation")?.or(self.str("hidden_act")?);
         let activation = match act {
@@ -188,21 +193,35 @@ impl<'a> Fields<'a> {
             "qwen2" | "qwen3" | "qwen3_moe" | "smollm3" => 32_768,
             _ => 2048,
         };
+        let default_eps = match model_type {
+            "mixtral" | "grok-1" => 1e-5,
+            _ => 1e-6,
+        };
+        let default_theta = match model_type {
+            "gemma3_text" | "mixtral" => 1_000_000.0,
+            "smollm3" => 2_000_000.0,
+            _ => 10_000.0,
+        };
+        let tied = gemma || model_type == "smollm3";
         let bias = self.bool("attention_bias", false)?;
         Ok(Config {
             architecture: model_type.to_owned(),
-            vocab_size: self.required("vocab_size")?,
+            vocab_size: or_gemma3("vocab_size", 262_208)?,
             hidden_size,
-            intermediate_size: self.count("intermediate_size")?.unwrap_or(0),
+            intermediate_size: match self.count("intermediate_size")? {
+                // A model of experts alone needs no such width.
+                None if model_type == "qwen3_moe" => 0,
+                _ => self.required("intermediate_size")?,
+            },
             num_attention_heads,
             num_key_value_heads: self
                 .count("num_key_value_heads")?
-                .unwrap_or(num_attention_heads),
+                .unwrap_or(default_kv_heads),
             head_dim,
             max_position_embeddings: self
                 .count("max_position_embeddings")?
                 .unwrap_or(default_context),
-            rms_norm_eps: self.float_or("rms_norm_eps", 1e-6)?,
+            rms_norm_eps: self.float_or("rms_norm_eps", default_eps)?,
             embedding_scale: 1.0,
             logit_scale: 1.0,
             attention_scale: 1.0 / (head_dim as f32).sqrt(),
@@ -215,7 +234,7 @@ impl<'a> Fields<'a> {
             mlp_bias: self.bool("mlp_bias", false)?,
             attn_logit_softcap: None,
             final_logit_softcap: None,
-            tie_word_embeddings: self.bool("tie_word_embeddings", gemma)?,
+            tie_word_embeddings: self.bool("tie_word_embeddings", tied)?,
             layers: vec![
                 LayerConfig {
                     sliding_window: None,
@@ -224,7 +243,7 @@ impl<'a> Fields<'a> {
                 };
                 n_layers
             ],
-            rope: vec![self.rope("full_attention", "rope_theta", head_dim)?],
+            rope: vec![self.rope("full_attention", "rope_theta", default_theta, head_dim)?],
             experts: None,
         })
     }
@@ -250,7 +269,11 @@ impl<'a> Fields<'a> {
         if !self.bool("use_sliding_window", false)? {
             return Ok(());
         }
-        let first = self.count("max_window_layers")?.unwrap_or(28);
+        let first = match config.architecture.as_str() {
+            // Windows are for all of its layers or none.
+            "qwen3_moe" => 0,
+            _ => self.count("max_window_layers")?.unwrap_or(28),
+        };
         let sliding = self.sliding_layers(config.layers.len())?;
         for (index, layer) in config.layers.iter_mut().enumerate() {
             if sliding
@@ -274,9 +297,9 @@ impl<'a> Fields<'a> {
             norm_topk_prob: self.bool("norm_topk_prob", false)?,
         });
         let step = self.count("decoder_sparse_step")?.unwrap_or(1);
+        let indices = |value: &Value| value.as_array()?.iter().map(Value::as_u64).collect();
         let dense: Vec<u64> = self
-            .typed("mlp_only_layers", "a list of layers", Value::as_array)?
-            .map(|layers| layers.iter().filter_map(Value::as_u64).collect())
+            .typed("mlp_only_layers", "a list of layers", indices)?
             .unwrap_or_default();
         for (index, layer) in config.layers.iter_mut().enumerate() {
             let sparse = step > 0 && (index + 1).is_multiple_of(step);
@@ -289,7 +312,10 @@ impl<'a> Fields<'a> {
         config.norm_weight_offset = true;
         config.sandwich_norms = true;
         config.embedding_scale = (config.hidden_size as f32).sqrt();
-        config.attention_scale = 1.0 / self.float_or("query_pre_attn_scalar", 256.0)?.sqrt();
+        let field = "query_pre_attn_scalar";
+        let scalar = self.float_or(field, 256.0)?;
+        positive(self.path, field, scalar)?;
+        config.attention_scale = 1.0 / scalar.sqrt();
         let period = if model_type == "gemma2" {
             config.attn_logit_softcap = self.softcap("attn_logit_softcapping", Some(50.0))?;
             config.final_logit_softcap = self.softcap("final_logit_softcapping", Some(30.0))?;
@@ -298,13 +324,12 @@ impl<'a> Fields<'a> {
             config.qk_norm = true;
             config.attn_logit_softcap = self.softcap("attn_logit_softcapping", None)?;
             config.final_logit_softcap = self.softcap("final_logit_softcapping", None)?;
-            let mut local =
-                self.rope("sliding_attention", "rope_local_base_freq", config.head_dim)?;
+            let theta = "rope_local_base_freq";
+            let mut local = self.rope("sliding_attention", theta, 10_000.0, config.head_dim)?;
             // Only the global layers are scaled, unless the file describes each kind.
             if self.get("rope_parameters").is_none() {
                 local.scaling = RopeScaling::None;
-                local.theta = self.float_or("rope_local_base_freq", 10_000.0)?;
-                config.rope[0].theta = self.float_or("rope_theta", 1_000_000.0)?;
+                local.theta = self.float_or(theta, 10_000.0)?;
             }
             config.rope.push(local);
             self.count("sliding_window_pattern")?
@@ -312,7 +337,6 @@ impl<'a> Fields<'a> {
                 .unwrap_or(6)
         };
         let sliding = self.sliding_layers(config.layers.len())?;
-        let window = window.or(Some(4096));
         let last_rope = config.rope.len() - 1;
         for (index, layer) in config.layers.iter_mut().enumerate() {
             let by_pattern = period > 0 && !(index + 1).is_multiple_of(period);
@@ -345,16 +369,21 @@ impl<'a> Fields<'a> {
             return Err(Error::invalid(self.path, "no_rope_layers", found, allowed));
         }
         let use_window = self.bool("use_sliding_window", false)?;
+        let sliding = self.sliding_layers(config.layers.len())?;
         for (index, layer) in config.layers.iter_mut().enumerate() {
             let rotates = match flags {
                 // Despite its name, 1 stands for a layer with positions.
-                Some(flags) => flags[index].as_u64() != Some(0),
+                Some(flags) => match flags[index].as_u64() {
+                    Some(flag @ (0 | 1)) => flag == 1,
+                    _ => return Err(self.wrong("no_rope_layers", &flags[index], "0 or 1")),
+                },
                 None => interval == 0 || !(index + 1).is_multiple_of(interval),
             };
             if !rotates {
                 layer.rope = None;
             }
-            if use_window && rotates {
+            // Without a list, the layers without positions are those with a window.
+            if use_window && sliding.as_ref().map_or(!rotates, |list| list[index]) {
                 layer.sliding_window = window;
             }
         }
@@ -364,8 +393,7 @@ impl<'a> Fields<'a> {
     fn grok(&self, config: &mut Config) -> Result<()> {
         config.sandwich_norms = true;
         config.activation = Activation::GeluTanh;
-        config.rms_norm_eps = self.float_or("rms_norm_eps", 1e-5)?;
-        config.embedding_scale = self.float_or("embedding_multiplier_scale", 78.383_67)?;
+        config.embedding_scale = self.float_or("embedding_multiplier_scale", 78.383_675)?;
         config.logit_scale = self.float_or("output_multiplier_scale", 0.577_350_26)?;
         config.attention_scale = self.float_or("attn_output_multiplier", 0.088_388_346)?;
         config.attn_logit_softcap = Some(self.float_or("max_attn_value", 30.0)?);
@@ -387,7 +415,8 @@ impl<'a> Fields<'a> {
 
     /// The rotary embedding of one kind of layer. New files hold `rope_parameters`, either flat or
     /// one object a kind; old ones `rope_theta` and `rope_scaling`.
-    fn rope(&self, kind: &str, theta_name: &str, head_dim: usize) -> Result<Rope> {
+    fn rope(&self, kind: &str, theta_name: &str, theta: f32, head_dim: usize) -> Result<Rope> {
+        let default_theta = theta;
         let parameters = match self.object("rope_parameters")? {
             Some(all) => Some(all.object(kind)?.unwrap_or(all)),
             None => self.object("rope_scaling")?,
@@ -398,7 +427,7 @@ impl<'a> Fields<'a> {
         };
         let theta = match theta {
             Some(theta) => theta,
-            None => self.float_or(theta_name, 10_000.0)?,
+            None => self.float_or(theta_name, default_theta)?,
         };
         let partial = self.float_or("partial_rotary_factor", 1.0)?;
         let scaling = match &parameters {
@@ -419,18 +448,24 @@ impl<'a> Fields<'a> {
             .str("rope_type")?
             .or(self.str("type")?)
             .unwrap_or("default");
-        let factor = self.float_or("factor", 1.0)?;
+        if kind == "default" {
+            return Ok(RopeScaling::None);
+        }
+        let required = |name: &str| {
+            let missing = || Error::invalid(self.path, name, "nothing", "a number");
+            self.float(name)?.ok_or_else(missing)
+        };
+        let factor = required("factor")?;
         let context = match self.count("original_max_position_embeddings")? {
             Some(context) => context,
             None => outer.count("max_position_embeddings")?.unwrap_or(2048),
         };
         match kind {
-            "default" => Ok(RopeScaling::None),
             "linear" => Ok(RopeScaling::Linear { factor }),
             "llama3" => Ok(RopeScaling::Llama3 {
                 factor,
-                low_freq_factor: self.float_or("low_freq_factor", 1.0)?,
-                high_freq_factor: self.float_or("high_freq_factor", 4.0)?,
+                low_freq_factor: required("low_freq_factor")?,
+                high_freq_factor: required("high_freq_factor")?,
                 original_max_position_embeddings: context,
             }),
             "yarn" => {

@@ -6,7 +6,7 @@ mod gguf;
 mod hf;
 mod validate;
 
-use validate::{limit_layers, validate};
+use validate::{limit_layers, positive, shared_width, validate};
 
 /// Everything the decoder needs to know besides the weights.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,10 +5,21 @@ use crate::{Error, Result};
 use std::path::Path;
 
 const LAYERS_MAX: usize = 1024;
+const HEADS_MAX: usize = 1024;
 
 /// Checked before anything is allocated by the number of layers.
-pub(super) fn limit_layers(path: &Path, n_layers: usize) -> Result<()> {
-    between(path, "layers", n_layers, 1, LAYERS_MAX)
+pub(super) fn limit_layers(path: &Path, field: &str, n_layers: usize) -> Result<()> {
+    between(path, field, n_layers, 1, LAYERS_MAX)
+}
+
+/// The size of one of `heads` that share the width in `field`, where a file gives no size of its own.
+pub(super) fn shared_width(path: &Path, field: &str, width: usize, heads: usize) -> Result<usize> {
+    between(path, "num_attention_heads", heads, 1, HEADS_MAX)?;
+    if !width.is_multiple_of(heads) {
+        let allowed = format!("a multiple of {heads} attention heads, or a head size");
+        return Err(Error::invalid(path, field, width, allowed));
+    }
+    Ok(width / heads)
 }
 
 /// Refuses counts that are zero, absurd or contradict each other, and numbers that are not finite.
@@ -16,8 +27,8 @@ pub(super) fn validate(path: &Path, config: &Config) -> Result<()> {
     let counts = [
         ("vocab_size", config.vocab_size, 1 << 22),
         ("hidden_size", config.hidden_size, 1 << 17),
-        ("num_attention_heads", config.num_attention_heads, 1024),
-        ("num_key_value_heads", config.num_key_value_heads, 1024),
+        ("num_attention_heads", config.num_attention_heads, HEADS_MAX),
+        ("num_key_value_heads", config.num_key_value_heads, HEADS_MAX),
         ("head_dim", config.head_dim, 1024),
         (
             "max_position_embeddings",
@@ -29,15 +40,9 @@ pub(super) fn validate(path: &Path, config: &Config) -> Result<()> {
     for (field, found, max) in counts {
         between(path, field, found, 1, max)?;
     }
-    if config.layers.iter().any(|layer| !layer.experts) {
-        between(
-            path,
-            "intermediate_size",
-            config.intermediate_size,
-            1,
-            1 << 20,
-        )?;
-    }
+    let dense = config.layers.iter().any(|layer| !layer.experts);
+    let width = config.intermediate_size;
+    between(path, "intermediate_size", width, dense.into(), 1 << 20)?;
     if !config
         .num_attention_heads
         .is_multiple_of(config.num_key_value_heads)
@@ -216,7 +221,7 @@ fn between(path: &Path, field: &str, found: usize, min: usize, max: usize) -> Re
     ))
 }
 
-fn positive(path: &Path, field: &str, found: f32) -> Result<()> {
+pub(super) fn positive(path: &Path, field: &str, found: f32) -> Result<()> {
     if found.is_finite() && found > 0.0 {
         return Ok(());
     }

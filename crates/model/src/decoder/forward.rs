@@ -41,7 +41,7 @@ pub(super) struct Scratch {
     cos: Vec<Vec<f32>>,
     sin: Vec<Vec<f32>>,
     /// `[rows wanted, vocab]`.
-    logits: Vec<f32>,
+    pub(super) logits: Vec<f32>,
 }
 
 /// A chunk's place in the batch.
@@ -73,10 +73,7 @@ impl Decoder {
             chunk.sequence.set_len(place.start + place.tokens);
         }
         self.head(chunks, &places);
-        Ok(Logits {
-            data: &self.scratch.logits,
-            vocab_size: self.config.vocab_size,
-        })
+        Ok(self.logits())
     }
 
     fn check_and_reserve(&self, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<Vec<Place>> {

@@ -4,13 +4,15 @@
 //! new tokens; what a sequence gets does not depend on the others, on how its prompt was cut, or on
 //! the number of threads.
 
+mod blocks;
 mod cache;
 mod forward;
 mod layers;
 mod rope;
 mod weights;
 
-pub use cache::{KvPool, Sequence};
+pub use blocks::{BlockPool, Page, PageCopy, Sequence};
+pub use cache::KvPool;
 pub use terang_kernels::attention::{KvType, PAGE};
 pub use weights::Products;
 
@@ -93,6 +95,12 @@ pub struct Logits<'a> {
 }
 
 impl<'a> Logits<'a> {
+    /// Rows of `vocab_size` logits, one after another.
+    pub fn new(data: &'a [f32], vocab_size: usize) -> Self {
+        assert!(vocab_size > 0 && data.len().is_multiple_of(vocab_size));
+        Self { data, vocab_size }
+    }
+
     /// Rows.
     pub fn len(&self) -> usize {
         self.data.len() / self.vocab_size
@@ -145,6 +153,16 @@ impl Decoder {
     /// Instruction set in use.
     pub fn cpu(&self) -> Cpu {
         self.cpu
+    }
+
+    /// The threads that the decoder computes with, for work between its calls.
+    pub fn thread_pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// The logits of the last call.
+    pub fn logits(&self) -> Logits<'_> {
+        Logits::new(&self.scratch.logits, self.config.vocab_size)
     }
 
     /// Bytes of weights that one generated token reads.

@@ -8,11 +8,11 @@ use terang_model::checkpoint::Checkpoint;
 use terang_model::decoder::{Chunk, Decoder, KvType, LoadOptions, LogitsWanted, Sequence};
 use terang_model::{Config, TensorSource};
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny")
 }
 
-fn families() -> Vec<PathBuf> {
+pub(crate) fn families() -> Vec<PathBuf> {
     let mut all: Vec<_> = std::fs::read_dir(fixtures())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -63,7 +63,7 @@ fn expected(folder: &Path) -> (Vec<u32>, Vec<f32>) {
 }
 
 /// Logits of all tokens, the prompt cut into chunks of these sizes, over and over.
-fn run(decoder: &mut Decoder, tokens: &[u32], sizes: &[usize]) -> Vec<f32> {
+pub(crate) fn run(decoder: &mut Decoder, tokens: &[u32], sizes: &[usize]) -> Vec<f32> {
     let mut kv = decoder.new_kv_pool(256);
     let mut sequence = Sequence::new();
     let mut out = Vec::new();

@@ -109,7 +109,7 @@ impl Work {
 
     /// Tokens a second of a prompt of `tokens`, cut as the engine cuts it, to its last logits.
     pub(super) fn prefill(&mut self, tokens: usize) -> Outcome<f64> {
-        self.kv.release(&mut self.prompt);
+        self.kv.blocks_mut().release(&mut self.prompt);
         let prompt = self.tokens(tokens);
         let chunk_len = Limits::default().prefill_chunk;
         let begun = Instant::now();
@@ -136,10 +136,10 @@ impl Work {
             self.prefill(depth)?;
         }
         let mut sequences = vec![std::mem::take(&mut self.prompt)];
-        self.kv.truncate(&mut sequences[0], depth);
+        self.kv.blocks_mut().truncate(&mut sequences[0], depth);
         let speed = self.steps(&mut sequences, self.sizes.decode_steps());
         for mut sequence in sequences {
-            self.kv.truncate(&mut sequence, depth);
+            self.kv.blocks_mut().truncate(&mut sequence, depth);
             self.prompt = sequence;
         }
         speed
@@ -150,7 +150,7 @@ impl Work {
         let mut sequences: Vec<_> = (0..sequences).map(|_| Sequence::new()).collect();
         let speed = self.steps(&mut sequences, self.sizes.batched_steps());
         for sequence in &mut sequences {
-            self.kv.release(sequence);
+            self.kv.blocks_mut().release(sequence);
         }
         speed
     }

@@ -1,0 +1,213 @@
+//! One request on its way: its tokens, how they are chosen, and who is told.
+
+use std::time::Instant;
+
+use crate::runner::{Logits, Sequence};
+use crate::sampler::Sampler;
+use crate::speculate::Lookup;
+use crate::{FinishReason, Result, Stats};
+
+/// One generation, as token ids.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// At least one token; with `max_tokens`, within the context.
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) sampler: Sampler,
+    pub(crate) max_tokens: usize,
+    pub(crate) submitted: Instant,
+}
+
+/// Where a job's progress goes, and where its end may come from.
+pub(crate) trait Sink: Send {
+    /// The job has its place; this much of its prompt is in the cache. Called once.
+    fn started(&mut self, cached_tokens: usize);
+    /// This much of the prompt is done.
+    fn prefill(&mut self, done: usize);
+    /// A token was chosen. Gives whether it ends the answer.
+    fn token(&mut self, id: u32) -> bool;
+    /// Whether to end as soon as possible; asked before every step.
+    fn cancelled(&self) -> bool;
+    /// The answer is complete.
+    fn finish(self, reason: FinishReason, stats: Stats);
+    /// The answer could not be completed.
+    fn fail(self, message: &str);
+}
+
+/// A job and how far it has come, wherever its keys and values are.
+#[derive(Debug)]
+pub(super) struct Task<S> {
+    /// Prompt and answer; during a step also what is drafted.
+    pub(super) tokens: Vec<u32>,
+    /// Tokens at the end that are only guessed.
+    drafted: usize,
+    prompt_len: usize,
+    max_tokens: usize,
+    sampler: Sampler,
+    pub(super) lookup: Lookup,
+    stats: Stats,
+    /// Prompt tokens that the sink knows to be done.
+    reported: usize,
+    submitted: Instant,
+    started_at: Option<Instant>,
+    first_token_at: Option<Instant>,
+    /// Scratch, one row of logits.
+    logits: Vec<f32>,
+    pub(super) sink: S,
+}
+
+/// A task with its place in the cache.
+#[derive(Debug)]
+pub(super) struct Running<S> {
+    pub(super) sequence: Sequence,
+    pub(super) task: Task<S>,
+}
+
+impl<S> Running<S> {
+    /// Tokens that are not evaluated, drafted ones left out; at least one.
+    pub(super) fn to_evaluate(&self) -> usize {
+        self.task.tokens.len() - self.task.drafted - self.sequence.len()
+    }
+
+    /// More than the last token is to be evaluated.
+    pub(super) fn in_prefill(&self) -> bool {
+        self.to_evaluate() > 1
+    }
+}
+
+impl<S: Sink> Task<S> {
+    pub(super) fn new(job: Job, sink: S) -> Self {
+        Self {
+            prompt_len: job.prompt.len(),
+            stats: Stats {
+                prompt_tokens: job.prompt.len(),
+                ..Stats::default()
+            },
+            tokens: job.prompt,
+            drafted: 0,
+            max_tokens: job.max_tokens,
+            sampler: job.sampler,
+            lookup: Lookup::default(),
+            reported: 0,
+            submitted: job.submitted,
+            started_at: None,
+            first_token_at: None,
+            logits: Vec::new(),
+            sink,
+        }
+    }
+
+    /// The tokens that may come from the cache: all but the last, which must be evaluated to have
+    /// logits.
+    pub(super) fn reusable(&self) -> &[u32] {
+        &self.tokens[..self.tokens.len() - 1]
+    }
+
+    /// The task has its place, for the first time or again.
+    pub(super) fn start(&mut self, cached_tokens: usize) {
+        if self.started_at.is_none() {
+            self.started_at = Some(Instant::now());
+            self.stats.cached_tokens = cached_tokens;
+            self.reported = cached_tokens;
+            self.sink.started(cached_tokens);
+        }
+    }
+
+    /// The first `done` tokens are evaluated.
+    pub(super) fn evaluated(&mut self, done: usize) {
+        let done = done.min(self.prompt_len);
+        if done > self.reported {
+            self.reported = done;
+            self.sink.prefill(done);
+            if done == self.prompt_len {
+                self.stats.prefill_ms = self.started_at.map_or(0.0, ms_since);
+            }
+        }
+    }
+
+    /// Tokens chosen so far.
+    pub(super) fn chosen(&self) -> usize {
+        self.stats.completion_tokens
+    }
+
+    /// Guesses up to `count` tokens, which are evaluated together with the last one. Gives how many.
+    pub(super) fn draft(&mut self, count: usize) -> usize {
+        // The last token that may be chosen needs no guess after it.
+        let room = self.max_tokens - self.stats.completion_tokens - 1;
+        let guessed = self.lookup.draft(&self.tokens, count.min(room));
+        self.drafted = guessed.len();
+        self.tokens.extend(guessed);
+        self.drafted
+    }
+
+    /// Takes the guesses back.
+    pub(super) fn forget_draft(&mut self) {
+        self.tokens.truncate(self.tokens.len() - self.drafted);
+        self.drafted = 0;
+    }
+
+    /// Rows of logits that the task gets when all its tokens are evaluated.
+    pub(super) fn rows(&self) -> usize {
+        1 + self.drafted
+    }
+
+    /// Chooses the next tokens: one, and one more for each guess that proves right, since the row
+    /// after a guess is the plain one exactly if the guess is the token chosen before it. Tells
+    /// whether the answer ends.
+    pub(super) fn choose(
+        &mut self,
+        logits: Logits<'_>,
+        row: usize,
+    ) -> Result<Option<FinishReason>> {
+        let drafted = self.drafted;
+        self.drafted = 0;
+        let guesses = self.tokens.split_off(self.tokens.len() - drafted);
+        let mut end = None;
+        let mut right = 0;
+        for row in row..=row + drafted {
+            self.logits.clear();
+            self.logits.extend_from_slice(logits.row(row));
+            // The token's position: nothing else but the seed decides its draw.
+            let id = self.sampler.sample(&mut self.logits, self.tokens.len())?;
+            end = self.push(id);
+            if end.is_some() || guesses.get(right) != Some(&id) {
+                break;
+            }
+            right += 1;
+        }
+        self.stats.drafted_tokens += drafted;
+        self.stats.accepted_tokens += right;
+        self.lookup.learn(right, drafted);
+        Ok(end)
+    }
+
+    fn push(&mut self, id: u32) -> Option<FinishReason> {
+        self.tokens.push(id);
+        self.stats.completion_tokens += 1;
+        if self.first_token_at.is_none() {
+            self.first_token_at = Some(Instant::now());
+            self.stats.ttft_ms = ms_since(self.submitted);
+        }
+        if self.sink.token(id) {
+            Some(FinishReason::Stop)
+        } else if self.stats.completion_tokens == self.max_tokens {
+            Some(FinishReason::Length)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn finish(mut self, reason: FinishReason) {
+        // It may have been cancelled while it waited.
+        self.start(0);
+        self.stats.decode_ms = self.first_token_at.map_or(0.0, ms_since);
+        self.sink.finish(reason, self.stats);
+    }
+
+    pub(super) fn fail(self, message: &str) {
+        self.sink.fail(message);
+    }
+}
+
+fn ms_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
