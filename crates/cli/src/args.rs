@@ -22,6 +22,7 @@ use crate::problem::{Problem, misuse};
   terang chat --model qwen2.5-coder:0.5b
   terang pull qwen2.5-coder:0.5b
   terang list
+  terang bench smollm2:135m
 
 Environment:
   TERANG_DATA_DIR   where models and history are kept
@@ -104,6 +105,19 @@ A broken download goes on where it stopped when the command is given again.")]
         #[command(subcommand)]
         what: Eval,
     },
+    /// Measure a model's speed on this machine, beside the machine's own limits
+    #[command(after_help = "Examples:
+  terang bench smollm2:135m
+  terang bench ./model.gguf --quick
+  terang bench smollm2:135m --rounds 9 --json > bench.json
+  terang bench smollm2:135m --only decode,batched
+
+Each figure is the median of the rounds. In a round, kinds of work take turns, so that a machine
+that slows down for a while does so for all of them. Shares of the limit compare decode with the
+memory's speed (weights, keys and values that a token reads), prefill and batched decode with the
+speed of the products (a multiplication and an addition count as two operations; attention is not
+counted). Nothing else should run meanwhile.")]
+    Bench(Bench),
 }
 
 /// Arguments of `terang chat`.
@@ -254,6 +268,44 @@ pub(crate) struct Perplexity {
     pub(crate) json: bool,
 }
 
+/// What `terang bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Reading a prompt.
+    Prefill,
+    /// One sequence, a token at a time.
+    Decode,
+    /// Many sequences, a token of each at a time.
+    Batched,
+    /// The first token of a new process.
+    Cold,
+    /// Peak memory.
+    Memory,
+}
+
+/// Arguments of `terang bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Name in the catalogue, a .gguf file, or a Hugging Face folder
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Measure everything so often; 5 when absent, 1 with --quick
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) rounds: Option<u16>,
+    /// Fewer sizes, less of each
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Measure these only, besides the machine's limits
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    pub(crate) only: Vec<BenchPart>,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// For the measuring process itself: do the work whose memory is to be known, and tell the peak
+    #[arg(long, hide = true)]
+    pub(crate) memory_only: bool,
+}
+
 fn bounded(text: &str, low: f32, high: f32) -> Result<f32, String> {
     text.parse::<f32>()
         .ok()
@@ -305,7 +357,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
         }
         Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Err(misuse(Msg::UsageMissingArgument {
-                argument: "chat|pull|list|show|rm|eval".to_owned(),
+                argument: "chat|pull|list|show|rm|eval|bench".to_owned(),
                 verb: verb_of(&arguments),
             }))
         }

@@ -1,6 +1,6 @@
 //! Where Terang keeps its files: `--data-dir`, `TERANG_DATA_DIR`, else the XDG data folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::messages::Msg;
 use crate::problem::{Outcome, fail};
@@ -28,6 +28,11 @@ impl DataDir {
                 root: base.join("terang"),
             })
             .ok_or_else(|| fail(Msg::NoHome {}))
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where models are.

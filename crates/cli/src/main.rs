@@ -57,5 +57,6 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Eval {
             what: args::Eval::Perplexity(args),
         } => commands::eval::run(&data()?, cli.threads, args),
+        Verb::Bench(args) => commands::bench::run(&data()?, cli.threads, args),
     }
 }

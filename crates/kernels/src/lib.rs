@@ -21,6 +21,7 @@ pub mod attention;
 pub mod buffer;
 pub mod cpu;
 pub mod dtype;
+pub mod limits;
 pub mod math;
 pub mod matmul;
 pub mod packed;

@@ -1,5 +1,6 @@
 //! The verbs that look after models and measure them.
 
+pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod list;
 pub(crate) mod pull;

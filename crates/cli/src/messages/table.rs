@@ -283,4 +283,34 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
     PerplexityResult { perplexity, error, tokens, windows, context } =
         "perplexity {perplexity} ± {error} ({tokens} tokens, {windows} windows of {context})",
         "perpleksitas {perplexity} ± {error} ({tokens} token, {windows} jendela dari {context})";
+
+    // bench.
+    LabelLimits {} = "the machine's limits", "batas mesin";
+    LabelPrefill { tokens } = "prefill {tokens}", "prapengisian {tokens}";
+    LabelDecode { depth } = "decode at depth {depth}", "dekode pada kedalaman {depth}";
+    LabelBatched { sequences } = "batched decode, {sequences} at once", "dekode serentak {sequences} urutan";
+    LabelColdStart {} = "cold start", "mulai dingin";
+    ColWork {} = "WORK", "PEKERJAAN";
+    ColSpeed {} = "TOKENS/S", "TOKEN/D";
+    ColSpread {} = "SPREAD", "RENTANG";
+    ColShare {} = "OF THE LIMIT", "DARI BATAS";
+    BenchHeading { model, cpu, level, threads, rounds } =
+        "{model} · {cpu}, {level}, threads: {threads} · rounds: {rounds}",
+        "{model} · {cpu}, {level}, utas: {threads} · putaran: {rounds}";
+    BenchColdStart { ms } =
+        "first token of a cold process after {ms} ms",
+        "token pertama dari proses baru setelah {ms} md";
+    BenchMemory { size } = "peak memory {size}", "memori puncak {size}";
+    BenchLimits { read, int8, f32 } =
+        "limits: memory {read} GB/s, int8 {int8} GOP/s, f32 {f32} GFLOP/s",
+        "batas: memori {read} GB/d, int8 {int8} GOP/d, f32 {f32} GFLOP/d";
+    BenchDecodeFit { base, slope, predicted_base, predicted_slope } =
+        "a token: {base} ms + {slope} ms per 1000 positions (by the limits {predicted_base} + {predicted_slope})",
+        "satu token: {base} md + {slope} md per 1000 posisi (menurut batas {predicted_base} + {predicted_slope})";
+    BenchBatchedFit { base, slope, predicted_base, predicted_slope } =
+        "a step of a batch: {base} ms + {slope} ms per sequence (by the limits {predicted_base} + {predicted_slope})",
+        "satu langkah serentak: {base} md + {slope} md per urutan (menurut batas {predicted_base} + {predicted_slope})";
+    BenchChildFailed { reason } =
+        "the process to be measured failed: {reason}",
+        "proses yang diukur gagal: {reason}";
 }

@@ -14,6 +14,7 @@ mod weights;
 pub use blocks::{BlockPool, Page, PageCopy, Sequence};
 pub use cache::KvPool;
 pub use terang_kernels::attention::{KvType, PAGE};
+pub use weights::Products;
 
 use crate::config::Config;
 use crate::{Result, TensorSource};
@@ -167,6 +168,23 @@ impl Decoder {
     /// Bytes of weights that one generated token reads.
     pub fn bytes_per_token(&self) -> usize {
         self.weights.bytes_per_token(&self.config)
+    }
+
+    /// What one token is multiplied with in the layers.
+    pub fn layer_products(&self) -> Products {
+        self.weights.layer_products(&self.config)
+    }
+
+    /// What a token is multiplied with in the head, which of a prompt only the last one reaches.
+    pub fn head_products(&self) -> Products {
+        Products::of(&self.weights.head)
+    }
+
+    /// Bytes of keys and values that one generated token reads with `positions` in the cache.
+    pub fn kv_bytes(&self, positions: usize) -> usize {
+        let layers = self.config.layers.iter();
+        let seen = layers.map(|layer| positions.min(layer.sliding_window.unwrap_or(positions)));
+        seen.sum::<usize>() * self.kv_layout().page_bytes() / PAGE
     }
 
     /// A cache with room for `positions` in all, taken from the system as it fills.

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::{Error, Result, TensorSource, TensorView};
 use terang_kernels::buffer::Arena;
-use terang_kernels::{PackedMatrix, ThreadPool, quant};
+use terang_kernels::{DType, PackedMatrix, ThreadPool, quant};
 
 /// `y = x W^T + b`.
 #[derive(Debug)]
@@ -365,7 +365,7 @@ impl Loader<'_> {
     fn pack(
         &self,
         name: &str,
-        dtype: terang_kernels::DType,
+        dtype: DType,
         rows: usize,
         cols: usize,
         data: &[u8],
@@ -392,25 +392,64 @@ impl Loader<'_> {
     }
 }
 
+/// How many weights take part in a product, by the arithmetic that does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Products {
+    /// Quantized weights, multiplied as integers.
+    pub int8: usize,
+    /// Weights stored as floats.
+    pub f32: usize,
+}
+
+impl Products {
+    /// All weights of a matrix.
+    pub(super) fn of(matrix: &PackedMatrix) -> Self {
+        let weights = matrix.rows() * matrix.cols();
+        match matrix.dtype() {
+            DType::F32 | DType::F16 | DType::BF16 => Self {
+                int8: 0,
+                f32: weights,
+            },
+            _ => Self {
+                int8: weights,
+                f32: 0,
+            },
+        }
+    }
+}
+
 impl Weights {
     /// Bytes that one token's products read: all matrices, of experts only those it goes through.
     pub(super) fn bytes_per_token(&self, config: &Config) -> usize {
-        let bytes = |linear: &Linear| linear.matrix.bytes();
-        let mlp = |mlp: &Mlp| bytes(&mlp.gate) + bytes(&mlp.up) + bytes(&mlp.down);
+        self.head.bytes() + self.in_layers(config, &PackedMatrix::bytes)
+    }
+
+    /// What one token is multiplied with in the layers.
+    pub(super) fn layer_products(&self, config: &Config) -> Products {
+        Products {
+            int8: self.in_layers(config, &|matrix| Products::of(matrix).int8),
+            f32: self.in_layers(config, &|matrix| Products::of(matrix).f32),
+        }
+    }
+
+    /// The sum of `count` over the matrices of all layers that one token goes through.
+    fn in_layers(&self, config: &Config, count: &dyn Fn(&PackedMatrix) -> usize) -> usize {
+        let of = |linear: &Linear| count(&linear.matrix);
+        let mlp = |mlp: &Mlp| of(&mlp.gate) + of(&mlp.up) + of(&mlp.down);
         let layer = |layer: &Layer| {
-            let attention = [&layer.q, &layer.k, &layer.v, &layer.o]
-                .map(bytes)
+            let attention: usize = [&layer.q, &layer.k, &layer.v, &layer.o]
+                .map(of)
                 .iter()
-                .sum::<usize>();
+                .sum();
             attention
                 + match &layer.feed_forward {
                     FeedForward::Dense(dense) => mlp(dense),
                     FeedForward::Experts { router, experts } => {
                         let chosen = config.experts.map_or(0, |e| e.num_experts_per_tok);
-                        bytes(router) + experts.iter().take(chosen).map(mlp).sum::<usize>()
+                        of(router) + experts.iter().take(chosen).map(mlp).sum::<usize>()
                     }
                 }
         };
-        self.head.bytes() + self.layers.iter().map(layer).sum::<usize>()
+        self.layers.iter().map(layer).sum()
     }
 }
