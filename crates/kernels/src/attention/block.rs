@@ -59,10 +59,13 @@ unsafe fn scores_vector<S: Simd>(
             score_rows::<S, 4, 1>(layout, queries, keys, scores);
             row += 4;
         }
-        while row < rows {
-            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 1, 4>(layout, queries, keys, scores);
-            row += 1;
+        // What is left, or the few heads that share keys while one token is decoded.
+        let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
+        match rows - row {
+            3 => score_rows::<S, 3, 2>(layout, queries, keys, scores),
+            2 => score_rows::<S, 2, 2>(layout, queries, keys, scores),
+            1 => score_rows::<S, 1, 4>(layout, queries, keys, scores),
+            _ => {}
         }
     }
 }
@@ -177,9 +180,11 @@ unsafe fn add_values_vector<S: Simd>(
             add_tile::<S, 4>(layout, weights, ranges, values, acc, row);
             row += 4;
         }
-        while row < ranges.len() {
-            add_tile::<S, 1>(layout, weights, ranges, values, acc, row);
-            row += 1;
+        match ranges.len() - row {
+            3 => add_tile::<S, 3>(layout, weights, ranges, values, acc, row),
+            2 => add_tile::<S, 2>(layout, weights, ranges, values, acc, row),
+            1 => add_tile::<S, 1>(layout, weights, ranges, values, acc, row),
+            _ => {}
         }
     }
 }
@@ -239,7 +244,7 @@ unsafe fn add_rows<S: Simd, const R: usize>(
             add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d);
             d += 4 * LANES;
         }
-        while stride - d >= 2 * LANES && (S::TILE == 8 || R == 1) {
+        while stride - d >= 2 * LANES && (S::TILE == 8 || R < 4) {
             add_columns::<S, R, 2>(layout, weights, keys.clone(), values, acc, d);
             d += 2 * LANES;
         }

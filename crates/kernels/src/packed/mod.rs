@@ -160,6 +160,39 @@ impl PackedMatrix {
         self.data.as_slice().len()
     }
 
+    /// Writes one row as files hold it, and says whether that can be had: formats whose scales are
+    /// spread over bits are packed for good.
+    pub fn copy_row(&self, row: usize, out: &mut Vec<u8>) -> bool {
+        assert!(row < self.rows, "a row of the matrix");
+        out.clear();
+        let lane = row % GROUP;
+        for block in self
+            .group(row / GROUP)
+            .chunks_exact(group_block_bytes(self.dtype))
+        {
+            let scale = |at: usize| &block[at + 2 * lane..][..2];
+            let words = |from: usize| {
+                let vectors = block[from..].chunks_exact(4 * GROUP);
+                vectors.flat_map(move |vector| &vector[4 * lane..][..4])
+            };
+            match self.dtype {
+                DType::F32 => out.extend(words(0)),
+                DType::F16 | DType::BF16 => out.extend(scale(0)),
+                DType::Q4_0 | DType::Q8_0 | DType::IQ4_NL => {
+                    out.extend(scale(0));
+                    out.extend(words(2 * GROUP));
+                }
+                DType::Q4_1 => {
+                    out.extend(scale(0));
+                    out.extend(scale(2 * GROUP));
+                    out.extend(words(4 * GROUP));
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
     pub(crate) fn n_groups(&self) -> usize {
         self.rows.div_ceil(GROUP)
     }

@@ -4,7 +4,6 @@ use crate::weights::{Random, random_matrix};
 use proptest::prelude::*;
 use terang_kernels::buffer::Arena;
 use terang_kernels::matmul::{Activations, Target, matmul};
-
 use terang_kernels::quant::dequantize_row;
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
@@ -51,6 +50,12 @@ proptest! {
         let x: Vec<f32> = (0..tokens * cols).map(|_| random.float() * 3.0).collect();
         let pool = ThreadPool::new(threads);
         let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, rows, cols, &data).unwrap();
+        let mut row = Vec::new();
+        for (index, wanted) in data.chunks_exact(data.len() / rows).enumerate() {
+            if matrix.copy_row(index, &mut row) {
+                prop_assert_eq!(&row, wanted);
+            }
+        }
         let expected = product(Cpu::SCALAR, &ThreadPool::new(1), &matrix, &x, tokens);
         for cpu in Cpu::available() {
             let found = product(cpu, &pool, &matrix, &x, tokens);

@@ -119,28 +119,35 @@ impl Decoder {
         Ok(places)
     }
 
-    /// Reads the tokens' rows of the embedding, straight from the file.
+    /// Reads the tokens' rows of the embedding, from the packed head or straight from the file.
     fn embed(&mut self, chunks: &[Chunk<'_>]) -> Result<()> {
         let d = self.config.hidden_size;
         let x = &mut self.scratch.x;
         x.clear();
-        let table = self.source.tensor(&self.weights.embedding);
-        let Some((table, row_bytes)) =
-            table.and_then(|table| Some((table, table.dtype.row_bytes(d)?)))
-        else {
-            let name = &self.weights.embedding;
-            return Err(Error::invalid(
-                self.source.path(),
-                name,
-                "gone",
-                "the loaded tensor",
-            ));
-        };
-        for &id in chunks.iter().flat_map(|chunk| chunk.tokens) {
-            let row = &table.data[id as usize * row_bytes..][..row_bytes];
-            x.resize(x.len() + d, 0.0);
-            let start = x.len() - d;
-            quant::dequantize_row(table.dtype, row, &mut x[start..]);
+        let weights = &self.weights;
+        let ids = chunks.iter().flat_map(|chunk| chunk.tokens);
+        if weights.embedding_in_head {
+            let mut row = Vec::new();
+            for &id in ids {
+                let whole = weights.head.copy_row(id as usize, &mut row);
+                debug_assert!(whole, "found out when the weights were loaded");
+                x.resize(x.len() + d, 0.0);
+                let start = x.len() - d;
+                quant::dequantize_row(weights.head.dtype(), &row, &mut x[start..]);
+            }
+        } else {
+            let table = self.source.require(&weights.embedding)?;
+            let Some(row_bytes) = table.dtype.row_bytes(d) else {
+                let path = self.source.path();
+                let allowed = "whole blocks a row";
+                return Err(Error::invalid(path, &weights.embedding, d, allowed));
+            };
+            for &id in ids {
+                let row = &table.data[id as usize * row_bytes..][..row_bytes];
+                x.resize(x.len() + d, 0.0);
+                let start = x.len() - d;
+                quant::dequantize_row(table.dtype, row, &mut x[start..]);
+            }
         }
         // The file may have shrunk under the map.
         self.source.check_intact()?;

@@ -46,6 +46,8 @@ pub(super) struct Layer {
 pub(super) struct Weights {
     /// Name of the embedding, whose rows are read from the file when they are needed.
     pub(super) embedding: String,
+    /// The rows are those of the head, and can be had from it.
+    pub(super) embedding_in_head: bool,
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Vec<f32>,
     pub(super) head: PackedMatrix,
@@ -145,13 +147,16 @@ pub(super) fn load(
     };
     let view = loader.shaped(head_name, &table)?;
     let head = loader.pack(head_name, view.dtype, table[0], table[1], view.data)?;
-    if *head_name != embedding {
+    // Rows that can be read from the packed head are not kept in memory a second time.
+    let embedding_in_head = *head_name == embedding && head.copy_row(0, &mut Vec::new());
+    if *head_name != embedding || embedding_in_head {
         source.done_with(head_name);
     }
     progress(total, total);
     source.check_intact()?;
     Ok(Weights {
         embedding,
+        embedding_in_head,
         layers,
         final_norm,
         head,
