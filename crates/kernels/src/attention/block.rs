@@ -2,27 +2,35 @@
 
 use super::cache::{KvLayout, KvType, PAGE};
 use crate::cpu::{Cpu, dispatch};
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
 
 /// `scores[row][key]` = chain of `fma(key[d], query[row][d], sum)` over ascending `d` from zero.
-/// `queries` is `[rows, head_dim]`, `scores` `[rows, PAGE]`.
+/// `queries` is `[rows, head_dim]`, `scores` `[rows, PAGE]`. With few rows memory is the limit: then
+/// the cache lines of `next`, which will be read after this, are asked for along the way.
 pub(super) fn scores(
     cpu: Cpu,
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
     scores: &mut [f32],
+    next: &[u8],
 ) {
     let dim = layout.head_dim;
     assert_eq!(queries.len() / dim * PAGE, scores.len());
     assert_eq!(keys.len(), dim * PAGE * layout.element_bytes());
     dispatch!(cpu, scores_scalar, scores_vector, (
-        layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32],
+        layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32], next: &[u8],
     ));
 }
 
-fn scores_scalar(layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32]) {
+fn scores_scalar(
+    layout: &KvLayout,
+    queries: &[f32],
+    keys: &[u8],
+    scores: &mut [f32],
+    _next: &[u8],
+) {
     let rows = queries
         .chunks_exact(layout.head_dim)
         .zip(scores.chunks_exact_mut(PAGE));
@@ -41,6 +49,7 @@ unsafe fn scores_vector<S: Simd>(
     queries: &[f32],
     keys: &[u8],
     scores: &mut [f32],
+    next: &[u8],
 ) {
     let dim = layout.head_dim;
     let rows = queries.len() / dim;
@@ -51,20 +60,21 @@ unsafe fn scores_vector<S: Simd>(
     unsafe {
         while rows - row >= 8 && S::TILE == 8 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 8, 2>(layout, queries, keys, scores);
+            score_rows::<S, 8, 2>(layout, queries, keys, scores, &[]);
             row += 8;
         }
         while rows - row >= 4 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 4, 1>(layout, queries, keys, scores);
+            score_rows::<S, 4, 1>(layout, queries, keys, scores, &[]);
             row += 4;
         }
         // What is left, or the few heads that share keys while one token is decoded.
         let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
         match rows - row {
-            3 => score_rows::<S, 3, 2>(layout, queries, keys, scores),
-            2 => score_rows::<S, 2, 2>(layout, queries, keys, scores),
-            1 => score_rows::<S, 1, 4>(layout, queries, keys, scores),
+            3 if S::TILE == 8 => score_rows::<S, 3, 4>(layout, queries, keys, scores, next),
+            3 => score_rows::<S, 3, 1>(layout, queries, keys, scores, next),
+            2 => score_rows::<S, 2, 2>(layout, queries, keys, scores, next),
+            1 => score_rows::<S, 1, 4>(layout, queries, keys, scores, next),
             _ => {}
         }
     }
@@ -76,14 +86,17 @@ unsafe fn score_rows<S: Simd, const R: usize, const C: usize>(
     queries: &[f32],
     keys: &[u8],
     scores: &mut [f32],
+    next: &[u8],
 ) {
     let dim = layout.head_dim;
     assert!(queries.len() >= R * dim && scores.len() >= R * PAGE);
+    let mut ahead = next.chunks(2 * LINE);
     // SAFETY: `keys` holds `dim` rows of PAGE elements, the others are asserted above.
     unsafe {
         for key in (0..PAGE).step_by(C * LANES) {
             let mut sum = [[S::f_splat(0.0); C]; R];
             for d in 0..dim {
+                prefetch_two(ahead.next());
                 let mut k = [S::f_splat(0.0); C];
                 for c in 0..C {
                     k[c] = load::<S>(layout, keys, d * PAGE + key + c * LANES);
@@ -106,6 +119,14 @@ unsafe fn score_rows<S: Simd, const R: usize, const C: usize>(
 }
 
 #[inline(always)]
+fn prefetch_two(lines: Option<&[u8]>) {
+    if let Some(lines) = lines {
+        prefetch(lines.as_ptr());
+        prefetch(lines.as_ptr().wrapping_add(LINE));
+    }
+}
+
+#[inline(always)]
 unsafe fn load<S: Simd>(layout: &KvLayout, data: &[u8], element: usize) -> S::F {
     // SAFETY: the caller's element and the 15 after it lie within the data.
     unsafe {
@@ -117,7 +138,7 @@ unsafe fn load<S: Simd>(layout: &KvLayout, data: &[u8], element: usize) -> S::F 
 }
 
 /// `acc[row][d]` continues as a chain of `fma(weight[row][key], value[key][d], acc)` over the row's
-/// keys, ascending. `weights` is `[rows, PAGE]`, `acc` `[rows, value_stride]`.
+/// keys, ascending. `weights` is `[rows, PAGE]`, `acc` `[rows, value_stride]`, `next` as for [`scores`].
 pub(super) fn add_values(
     cpu: Cpu,
     layout: &KvLayout,
@@ -125,6 +146,7 @@ pub(super) fn add_values(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
+    next: &[u8],
 ) {
     assert_eq!(weights.len(), ranges.len() * PAGE);
     assert_eq!(acc.len(), ranges.len() * layout.value_stride());
@@ -139,7 +161,7 @@ pub(super) fn add_values(
     );
     dispatch!(cpu, add_values_scalar, add_values_vector, (
         layout: &KvLayout, weights: &[f32], ranges: &[Range<usize>], values: &[u8],
-        acc: &mut [f32],
+        acc: &mut [f32], next: &[u8],
     ));
 }
 
@@ -149,6 +171,7 @@ fn add_values_scalar(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
+    _next: &[u8],
 ) {
     let stride = layout.value_stride();
     let rows = weights.chunks_exact(PAGE).zip(acc.chunks_exact_mut(stride));
@@ -168,22 +191,23 @@ unsafe fn add_values_vector<S: Simd>(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
+    next: &[u8],
 ) {
     let mut row = 0;
     // SAFETY: tiles stay within the rows; lengths are asserted by `add_values`.
     unsafe {
         while ranges.len() - row >= 8 && S::TILE == 8 {
-            add_tile::<S, 8>(layout, weights, ranges, values, acc, row);
+            add_tile::<S, 8>(layout, weights, ranges, values, acc, row, &[]);
             row += 8;
         }
         while ranges.len() - row >= 4 {
-            add_tile::<S, 4>(layout, weights, ranges, values, acc, row);
+            add_tile::<S, 4>(layout, weights, ranges, values, acc, row, &[]);
             row += 4;
         }
         match ranges.len() - row {
-            3 => add_tile::<S, 3>(layout, weights, ranges, values, acc, row),
-            2 => add_tile::<S, 2>(layout, weights, ranges, values, acc, row),
-            1 => add_tile::<S, 1>(layout, weights, ranges, values, acc, row),
+            3 => add_tile::<S, 3>(layout, weights, ranges, values, acc, row, next),
+            2 => add_tile::<S, 2>(layout, weights, ranges, values, acc, row, next),
+            1 => add_tile::<S, 1>(layout, weights, ranges, values, acc, row, next),
             _ => {}
         }
     }
@@ -199,6 +223,7 @@ unsafe fn add_tile<S: Simd, const R: usize>(
     values: &[u8],
     acc: &mut [f32],
     row: usize,
+    next: &[u8],
 ) {
     let stride = layout.value_stride();
     let tile = &ranges[row..row + R];
@@ -212,13 +237,13 @@ unsafe fn add_tile<S: Simd, const R: usize>(
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let before = range.start..start.min(range.end);
-            add_rows::<S, 1>(layout, weights, before, values, acc);
+            add_rows::<S, 1>(layout, weights, before, values, acc, &[]);
         }
-        add_rows::<S, R>(layout, weights, start..end, values, acc);
+        add_rows::<S, R>(layout, weights, start..end, values, acc, next);
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let after = end.max(range.start)..range.end;
-            add_rows::<S, 1>(layout, weights, after, values, acc);
+            add_rows::<S, 1>(layout, weights, after, values, acc, &[]);
         }
     }
 }
@@ -230,6 +255,7 @@ unsafe fn add_rows<S: Simd, const R: usize>(
     keys: Range<usize>,
     values: &[u8],
     acc: &mut [f32],
+    mut next: &[u8],
 ) {
     if keys.is_empty() {
         return;
@@ -240,16 +266,19 @@ unsafe fn add_rows<S: Simd, const R: usize>(
     // SAFETY: `values` holds PAGE rows of `stride` elements, a multiple of LANES.
     unsafe {
         // One row alone needs more columns to have enough chains at once.
-        while stride - d >= 4 * LANES && R == 1 {
-            add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d);
+        while stride - d >= 4 * LANES && (R == 1 || (R < 4 && S::TILE == 8)) {
+            add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d, next);
+            next = &[];
             d += 4 * LANES;
         }
         while stride - d >= 2 * LANES && (S::TILE == 8 || R < 4) {
-            add_columns::<S, R, 2>(layout, weights, keys.clone(), values, acc, d);
+            add_columns::<S, R, 2>(layout, weights, keys.clone(), values, acc, d, next);
+            next = &[];
             d += 2 * LANES;
         }
         while d < stride {
-            add_columns::<S, R, 1>(layout, weights, keys.clone(), values, acc, d);
+            add_columns::<S, R, 1>(layout, weights, keys.clone(), values, acc, d, next);
+            next = &[];
             d += LANES;
         }
     }
@@ -263,6 +292,7 @@ unsafe fn add_columns<S: Simd, const R: usize, const C: usize>(
     values: &[u8],
     acc: &mut [f32],
     first: usize,
+    next: &[u8],
 ) {
     let stride = layout.value_stride();
     // SAFETY: the caller's contract: C vectors from column `first` lie within each row.
@@ -273,7 +303,9 @@ unsafe fn add_columns<S: Simd, const R: usize, const C: usize>(
                 sum[r][c] = S::f_load(acc.as_ptr().add(r * stride + first + c * LANES));
             }
         }
+        let mut ahead = next.chunks(2 * LINE);
         for key in keys {
+            prefetch_two(ahead.next());
             let mut v = [S::f_splat(0.0); C];
             for c in 0..C {
                 v[c] = load::<S>(layout, values, key * stride + first + c * LANES);

@@ -243,7 +243,7 @@ impl Scratch {
             let dim = layout.head_dim;
             let queries = &self.queries[first * dim..][..count * dim];
             let scores = &mut self.scores[..count * PAGE];
-            block::scores(cpu, layout, queries, keys, scores);
+            block::scores(cpu, layout, queries, keys, scores, values);
             let in_block: Vec<Range<usize>> = self.ranges[first..first + count]
                 .iter()
                 .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from)
@@ -254,7 +254,9 @@ impl Scratch {
             let acc = &mut self.span.acc[first * stride..][..count * stride];
             let (scale, softcap) = (attention.scale, attention.softcap);
             softmax_block(cpu, scores, &in_block, scale, softcap, max, sum, acc);
-            block::add_values(cpu, layout, scores, &in_block, values, acc);
+            let next = tile.job.pages.get(block + 1);
+            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).0);
+            block::add_values(cpu, layout, scores, &in_block, values, acc, next);
         }
     }
 }

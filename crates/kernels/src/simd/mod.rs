@@ -81,3 +81,18 @@ pub(crate) trait Simd: Copy {
     /// Adds to each lane the two products of 16-bit pairs; each sum fits 32 bits.
     unsafe fn dot_i16(acc: Self::I, x: Self::B, y: Self::B) -> Self::I;
 }
+
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
+
+/// Asks for a cache line that will be read soon. Any address is allowed.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program could see and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
