@@ -315,7 +315,13 @@ fn softmax_block_plain(
         let block_max = lanes
             .into_iter()
             .fold(*max, |max, x| if x > max { x } else { max });
-        let correction = math::exp(*max - block_max);
+        // Mostly the maximum stands, and e^0 is 1.
+        let stands = block_max == *max && block_max > f32::NEG_INFINITY;
+        let correction = if stands {
+            1.0
+        } else {
+            math::exp(*max - block_max)
+        };
         // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
         // output, where it is reported.
         *max = block_max;
