@@ -68,7 +68,7 @@ pub fn matmul(
     }
     assert!(out.len() >= x.rows * out_stride, "output too short");
     let out = OutPointer(out.as_mut_ptr(), x.rows * out_stride);
-    let chunk = n_groups.div_ceil(pool.threads() * 4);
+    let chunk = even_chunk(n_groups, pool.threads());
     for start in (0..x.rows).step_by(TOKENS_BLOCK) {
         let tokens = start..(start + TOKENS_BLOCK).min(x.rows);
         pool.for_chunks(n_groups, chunk, |_, groups| {
@@ -94,6 +94,16 @@ pub fn matmul(
             }
         });
     }
+}
+
+/// Groups that a thread takes at once: a few times each, and so that none has much more than the
+/// others.
+fn even_chunk(n_groups: usize, threads: usize) -> usize {
+    let busiest = |chunk: &usize| n_groups.div_ceil(*chunk).div_ceil(threads) * chunk;
+    (3..=8)
+        .map(|times| n_groups.div_ceil(threads * times))
+        .min_by_key(busiest)
+        .unwrap_or(1)
 }
 
 struct OutPointer(*mut f32, usize);
