@@ -180,6 +180,14 @@ impl Decoder {
         Products::of(&self.weights.head)
     }
 
+    /// Multiply-adds of attention for a token that sees `positions`, its own included.
+    pub fn attention_products(&self, positions: usize) -> usize {
+        let layers = self.config.layers.iter();
+        let seen = layers.map(|layer| positions.min(layer.sliding_window.unwrap_or(positions)));
+        // A score and a weighted value for each element of each head.
+        2 * seen.sum::<usize>() * self.config.num_attention_heads * self.config.head_dim
+    }
+
     /// Bytes of keys and values that one generated token reads with `positions` in the cache.
     pub fn kv_bytes(&self, positions: usize) -> usize {
         let layers = self.config.layers.iter();
