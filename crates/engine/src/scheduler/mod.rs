@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::prefix::PrefixCache;
+use crate::prefix::{Hit, PrefixCache};
 use crate::runner::{Chunk, LogitsWanted, PAGE, Runner, Sequence};
 use crate::speculate::{Speculation, StepCost};
 use crate::{Error, FinishReason, Result};
@@ -161,7 +161,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
                 return;
             }
             if let Some(task) = self.waiting.remove(index) {
-                let running = self.begin(task);
+                let running = self.begin(task, &hits);
                 self.running.push(running);
             }
         }
@@ -178,10 +178,9 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
     }
 
     /// Gives a task what the cache holds of its tokens.
-    fn begin(&mut self, mut task: Task<S>) -> Running<S> {
+    fn begin(&mut self, mut task: Task<S>, hits: &[Hit]) -> Running<S> {
         let mut sequence = Sequence::new();
-        let hits = self.prefix.find(task.reusable());
-        self.prefix.touch(&hits);
+        self.prefix.touch(hits);
         for hit in hits {
             let blocks = self.runner.blocks();
             blocks.adopt(&mut sequence, hit.page, hit.positions);
