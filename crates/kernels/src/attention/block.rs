@@ -58,10 +58,10 @@ unsafe fn scores_vector<S: Simd>(
     // one vector of two or four registers.
     // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
     unsafe {
-        while rows - row >= 8 && S::TILE == 8 {
+        while rows - row >= 6 && S::TILE == 8 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 8, 2>(layout, queries, keys, scores, &[]);
-            row += 8;
+            score_rows::<S, 6, 4>(layout, queries, keys, scores, &[]);
+            row += 6;
         }
         while rows - row >= 4 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
@@ -196,9 +196,9 @@ unsafe fn add_values_vector<S: Simd>(
     let mut row = 0;
     // SAFETY: tiles stay within the rows; lengths are asserted by `add_values`.
     unsafe {
-        while ranges.len() - row >= 8 && S::TILE == 8 {
-            add_tile::<S, 8>(layout, weights, ranges, values, acc, row, &[]);
-            row += 8;
+        while ranges.len() - row >= 6 && S::TILE == 8 {
+            add_tile::<S, 6>(layout, weights, ranges, values, acc, row, &[]);
+            row += 6;
         }
         while ranges.len() - row >= 4 {
             add_tile::<S, 4>(layout, weights, ranges, values, acc, row, &[]);
@@ -266,7 +266,7 @@ unsafe fn add_rows<S: Simd, const R: usize>(
     // SAFETY: `values` holds PAGE rows of `stride` elements, a multiple of LANES.
     unsafe {
         // One row alone needs more columns to have enough chains at once.
-        while stride - d >= 4 * LANES && (R == 1 || (R < 4 && S::TILE == 8)) {
+        while stride - d >= 4 * LANES && (R == 1 || (R <= 6 && S::TILE == 8)) {
             add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d, next);
             next = &[];
             d += 4 * LANES;
