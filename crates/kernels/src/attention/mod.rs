@@ -12,8 +12,9 @@
 mod block;
 mod cache;
 
-pub use cache::{KvLayout, KvType, PAGE};
+pub use cache::{KvLayout, KvRows, KvType, KvWrite, PAGE};
 
+use self::cache::quantize;
 use crate::cpu::{Cpu, multiversion};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
@@ -77,13 +78,22 @@ struct State {
 
 #[derive(Default)]
 struct Scratch {
-    queries: Vec<f32>,
+    queries: Queries,
     scores: Vec<f32>,
     /// Largest score of each row of a block, then what it makes of the sums so far.
     largest: Vec<f32>,
     ranges: Vec<Range<usize>>,
     span: State,
     total: State,
+}
+
+/// The query rows of a tile, `[rows, head_dim]`; for int8 keys also as codes.
+#[derive(Default)]
+struct Queries {
+    rows: Vec<f32>,
+    codes: Vec<i8>,
+    steps: Vec<f32>,
+    sums: Vec<i32>,
 }
 
 thread_local! {
@@ -135,7 +145,7 @@ pub fn attend(
     pool.for_chunks(tiles.len(), 1, |_, range| {
         SCRATCH.with_borrow_mut(|scratch| {
             for tile in &tiles[range] {
-                scratch.load(attention, tile, q, q_stride);
+                scratch.load(cpu, attention, tile, q, q_stride);
                 scratch
                     .total
                     .reset(tile.rows(attention), layout.value_stride());
@@ -169,7 +179,7 @@ fn attend_by_spans(
         SCRATCH.with_borrow_mut(|scratch| {
             for index in range {
                 let tile = &tiles[index / spans_max];
-                scratch.load(attention, tile, q, q_stride);
+                scratch.load(cpu, attention, tile, q, q_stride);
                 let span = index % spans_max;
                 if scratch.spans().contains(&span) {
                     scratch.attend_span(cpu, attention, tile, span);
@@ -199,19 +209,35 @@ impl Tile<'_> {
 
 impl Scratch {
     /// Gathers the tile's queries, `[tokens * group, head_dim]`, and the keys each may see.
-    fn load(&mut self, attention: &Attention, tile: &Tile<'_>, q: &[f32], q_stride: usize) {
+    fn load(
+        &mut self,
+        cpu: Cpu,
+        attention: &Attention,
+        tile: &Tile<'_>,
+        q: &[f32],
+        q_stride: usize,
+    ) {
         let dim = attention.layout.head_dim;
         let group = attention.n_heads / attention.layout.n_kv_heads;
-        self.queries.clear();
+        self.queries.rows.clear();
         self.ranges.clear();
         for token in tile.first_token..tile.first_token + tile.tokens {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
-            self.queries.extend_from_slice(&q[at..at + group * dim]);
+            self.queries
+                .rows
+                .extend_from_slice(&q[at..at + group * dim]);
             let end = tile.job.start + token + 1;
             let start = attention
                 .window
                 .map_or(0, |window| end.saturating_sub(window));
             self.ranges.extend(std::iter::repeat_n(start..end, group));
+        }
+        if attention.layout.dtype == KvType::Int8 {
+            let (rows, q) = (self.ranges.len(), &mut self.queries);
+            q.codes.resize(rows * attention.layout.key_dim(), 0);
+            q.steps.resize(rows, 0.0);
+            q.sums.resize(rows, 0);
+            quantize(cpu, &q.rows, dim, &mut q.codes, &mut q.steps, &mut q.sums);
         }
     }
 
@@ -241,11 +267,9 @@ impl Scratch {
                 .iter()
                 .take_while(|range| seen(range))
                 .count();
-            let (keys, values) = layout.head(tile.job.pages[block], tile.kv_head);
-            let dim = layout.head_dim;
-            let queries = &self.queries[first * dim..][..count * dim];
+            let head = layout.head(tile.job.pages[block], tile.kv_head);
             let scores = &mut self.scores[..count * PAGE];
-            block::scores(cpu, layout, queries, keys, scores, values);
+            block::scores(cpu, layout, &self.queries, first, head, scores);
             let in_block: Vec<Range<usize>> = self.ranges[first..first + count]
                 .iter()
                 .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from)
@@ -260,9 +284,27 @@ impl Scratch {
             softmax_block(
                 cpu, scores, &in_block, scale, softcap, largest, max, sum, acc,
             );
+            if layout.dtype == KvType::Int8 {
+                // What is left is to weight the values' codes.
+                scale_columns(cpu, scores, head.value_steps);
+            }
             let next = tile.job.pages.get(block + 1);
-            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).0);
-            block::add_values(cpu, layout, scores, &in_block, values, acc, next);
+            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).keys);
+            block::add_values(cpu, layout, scores, &in_block, head.values, acc, next);
+        }
+    }
+}
+
+/// Multiplies each key's weights by the step of its value.
+fn scale_columns(cpu: Cpu, weights: &mut [f32], steps: &[u8]) {
+    multiversion!(cpu, scale_columns_plain, (weights: &mut [f32], steps: &[u8]));
+}
+
+#[inline(always)]
+fn scale_columns_plain(weights: &mut [f32], steps: &[u8]) {
+    for row in weights.as_chunks_mut::<PAGE>().0 {
+        for (weight, step) in row.iter_mut().zip(steps.as_chunks::<4>().0) {
+            *weight *= f32::from_ne_bytes(*step);
         }
     }
 }
