@@ -18,9 +18,13 @@ use crate::simd::Simd;
 use activations::Form;
 use std::ops::Range;
 
-/// Tokens that go through a group before the next group: their activations stay in the second-level
+/// Rows that go through a group before the next group: their activations stay in the second-level
 /// cache while the group's weights stay in the first.
-const TOKENS_BLOCK: usize = 256;
+const BLOCK_ROWS: usize = 256;
+
+/// Rows that are worth a block of their own for each thread. With fewer, reading the weights once for
+/// all threads counts for more.
+const HOME_ROWS: usize = 32;
 
 /// Work that is worth a turn of its own: operations, and bytes of weights when tokens are few.
 const PART_OPS: usize = 1 << 20;
@@ -72,20 +76,30 @@ pub fn matmul(
         n_groups += target.matrix.n_groups();
     }
     assert!(out.len() >= x.rows * out_stride, "output too short");
+    if x.rows == 0 || n_groups == 0 {
+        return;
+    }
     let out = OutPointer(out.as_mut_ptr(), x.rows * out_stride);
+    // Each thread's home is a block of rows, whose activations it has at hand; see `for_chunks`.
+    let at_home = (x.rows / HOME_ROWS).clamp(1, pool.threads());
+    let n_blocks = at_home.max(x.rows.div_ceil(BLOCK_ROWS));
+    let block_rows = x.rows.div_ceil(n_blocks).next_multiple_of(8);
+    let n_blocks = x.rows.div_ceil(block_rows);
     let bytes: usize = targets.iter().map(|target| target.matrix.bytes()).sum();
-    for start in (0..x.rows).step_by(TOKENS_BLOCK) {
-        let tokens = start..(start + TOKENS_BLOCK).min(x.rows);
-        // A few microseconds of work, so that no thread waits long for another's last part.
-        let ops = 2 * GROUP * x.cols * tokens.len();
-        let enough = (PART_OPS / ops)
-            .max(PART_BYTES / (bytes / n_groups.max(1)).max(1))
-            .max(1);
-        let chunk = even_chunk(n_groups, pool.threads()).min(enough);
-        pool.for_chunks(n_groups, chunk, |_, groups| {
-            let out = &out;
-            // SAFETY: each group writes its own columns, and groups of one call never overlap.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.0, out.1) };
+    let group_bytes = bytes / n_groups;
+    let group_ops = 2 * GROUP * x.cols * block_rows;
+    let enough = (PART_OPS / group_ops.max(1)).min(PART_BYTES / group_bytes.max(1));
+    let chunk = even_chunk(n_groups, pool.threads()).min(enough.max(1));
+    let parts = n_groups.div_ceil(chunk);
+    pool.for_chunks(n_blocks * parts, 1, |_, range| {
+        let out = &out;
+        // SAFETY: each group writes its own columns of a block's rows, and no two parts have both in
+        // common.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.0, out.1) };
+        for part in range {
+            let (block, part) = (part / parts, part % parts);
+            let tokens = block * block_rows..((block + 1) * block_rows).min(x.rows);
+            let groups = part * chunk..((part + 1) * chunk).min(n_groups);
             let mut first = 0;
             for target in targets {
                 let n = target.matrix.n_groups();
@@ -103,8 +117,8 @@ pub fn matmul(
                 }
                 first += n;
             }
-        });
-    }
+        }
+    });
 }
 
 /// Groups that a thread takes at once: a few times each, and so that none has much more than the
