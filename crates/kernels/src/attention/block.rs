@@ -61,7 +61,7 @@ impl<'a> CodedRows<'a> {
         self.codes.len() / self.steps.len()
     }
 
-    fn from_row(&self, row: usize) -> Self {
+    fn after(&self, row: usize) -> Self {
         Self {
             codes: &self.codes[row * self.dim()..],
             steps: &self.steps[row..],
@@ -104,11 +104,11 @@ unsafe fn coded_scores_vector<S: Simd>(
     unsafe {
         while rows - row >= 6 && S::TILE == 8 {
             let scores = &mut scores[row * PAGE..];
-            coded_rows::<S, 6, 4>(queries.from_row(row), keys, steps, scores, &[]);
+            coded_rows::<S, 6, 4>(queries.after(row), keys, steps, scores, &[]);
             row += 6;
         }
         while rows - row >= 3 {
-            let (queries, scores) = (queries.from_row(row), &mut scores[row * PAGE..]);
+            let (queries, scores) = (queries.after(row), &mut scores[row * PAGE..]);
             if S::TILE == 8 {
                 coded_rows::<S, 3, 4>(queries, keys, steps, scores, next);
             } else {
@@ -118,8 +118,8 @@ unsafe fn coded_scores_vector<S: Simd>(
         }
         let scores = &mut scores[row * PAGE..];
         match rows - row {
-            2 => coded_rows::<S, 2, 2>(queries.from_row(row), keys, steps, scores, next),
-            1 => coded_rows::<S, 1, 4>(queries.from_row(row), keys, steps, scores, next),
+            2 => coded_rows::<S, 2, 2>(queries.after(row), keys, steps, scores, next),
+            1 => coded_rows::<S, 1, 4>(queries.after(row), keys, steps, scores, next),
             _ => {}
         }
     }

@@ -35,7 +35,7 @@ pub struct Attention {
     pub n_heads: usize,
     /// The cache's layout.
     pub layout: KvLayout,
-    /// Factor on query-key products.
+    /// Factor on query-key products; queries are multiplied by it first.
     pub scale: f32,
     /// `cap * tanh(score / cap)`.
     pub softcap: Option<f32>,
@@ -87,7 +87,7 @@ struct Scratch {
     total: State,
 }
 
-/// The query rows of a tile, `[rows, head_dim]`; for int8 keys also as codes.
+/// The scaled query rows of a tile, `[rows, head_dim]`; for int8 keys also as codes.
 #[derive(Default)]
 struct Queries {
     rows: Vec<f32>,
@@ -208,7 +208,7 @@ impl Tile<'_> {
 }
 
 impl Scratch {
-    /// Gathers the tile's queries, `[tokens * group, head_dim]`, and the keys each may see.
+    /// Gathers the tile's queries, scaled, `[tokens * group, head_dim]`, and the keys each may see.
     fn load(
         &mut self,
         cpu: Cpu,
@@ -280,10 +280,8 @@ impl Scratch {
             let acc = &mut self.span.acc[first * stride..][..count * stride];
             self.largest.resize(count, 0.0);
             let largest = &mut self.largest[..count];
-            let (scale, softcap) = (attention.scale, attention.softcap);
-            softmax_block(
-                cpu, scores, &in_block, scale, softcap, largest, max, sum, acc,
-            );
+            let softcap = attention.softcap;
+            softmax_block(cpu, scores, &in_block, softcap, largest, max, sum, acc);
             if layout.dtype == KvType::Int8 {
                 // What is left is to weight the values' codes.
                 scale_columns(cpu, scores, head.value_steps);
@@ -314,7 +312,6 @@ fn softmax_block(
     cpu: Cpu,
     scores: &mut [f32],
     ranges: &[Range<usize>],
-    scale: f32,
     softcap: Option<f32>,
     largest: &mut [f32],
     max: &mut [f32],
@@ -322,7 +319,7 @@ fn softmax_block(
     acc: &mut [f32],
 ) {
     multiversion!(cpu, softmax_block_plain, (
-        scores: &mut [f32], ranges: &[Range<usize>], scale: f32, softcap: Option<f32>,
+        scores: &mut [f32], ranges: &[Range<usize>], softcap: Option<f32>,
         largest: &mut [f32], max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
     ));
 }
@@ -334,7 +331,6 @@ fn softmax_block(
 fn softmax_block_plain(
     scores: &mut [f32],
     ranges: &[Range<usize>],
-    scale: f32,
     softcap: Option<f32>,
     largest: &mut [f32],
     max: &mut [f32],
@@ -345,9 +341,6 @@ fn softmax_block_plain(
     let scores = scores.as_chunks_mut::<PAGE>().0;
     // Pass by pass over the rows, since a row alone is a long chain of dependent operations.
     for (scores, (range, largest)) in scores.iter_mut().zip(ranges.iter().zip(&mut *largest)) {
-        for score in scores.iter_mut() {
-            *score *= scale;
-        }
         if let Some(cap) = softcap {
             soft_cap_plain(scores, cap);
         }
