@@ -33,6 +33,12 @@ pub enum Error {
     /// The engine's thread has ended.
     #[error("engine: it has stopped and takes no more requests")]
     Stopped,
+    /// A part of the engine that is being built.
+    #[error("{what}: not available yet")]
+    Unavailable {
+        /// The field or call.
+        what: &'static str,
+    },
     /// The model's logits cannot be sampled from.
     #[error("logits: {reason}; the model file may be damaged")]
     Logits {

@@ -75,7 +75,7 @@ pub fn load(
 
 impl Engine {
     /// Loads a GGUF file or Hugging Face folder and starts an engine on it; see [`load`].
-    pub fn load(
+    pub fn open(
         path: &Path,
         options: &EngineOptions,
         progress: impl FnMut(LoadProgress),

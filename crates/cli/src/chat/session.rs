@@ -57,6 +57,7 @@ impl Answer {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
             FinishReason::Cancelled => "cancelled",
+            FinishReason::Deadline => "deadline",
         }
     }
 }
@@ -76,7 +77,7 @@ impl Session {
         };
         let begun = Instant::now();
         let mut shown = false;
-        let engine = Engine::load(&model.path, &options, |at| {
+        let engine = Engine::open(&model.path, &options, |at| {
             if !shown && begun.elapsed() > PREFILL_SHOWN_AFTER {
                 shown = true;
                 progress.start_count(at.total as u64, &Msg::LabelLoading {});
@@ -116,10 +117,10 @@ impl Session {
         show: &mut dyn FnMut(&str) -> Outcome<()>,
     ) -> Outcome<Answer> {
         let request = Request {
-            prompt: self.prompt(messages),
             sampling: settings.sampling(self.recommended()),
             max_tokens: settings.max_tokens,
             stop: settings.stop.clone(),
+            ..Request::new(self.prompt(messages))
         };
         let generation = self.engine.submit(request).map_err(|e| explain(&e))?;
         let cancel = generation.cancel_handle();
@@ -203,6 +204,7 @@ fn follow(
                     seed: used_seed,
                 });
             }
+            Event::PromptLogprobs(_) => {}
             Event::Failed { message } => return Err(Problem::Below(message)),
         }
     }

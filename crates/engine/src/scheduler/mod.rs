@@ -16,9 +16,10 @@ mod task;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::metrics::Counters;
 use crate::prefix::{Hit, PrefixCache};
 use crate::runner::{Chunk, LogitsWanted, PAGE, Runner, Sequence};
 use crate::speculate::{Speculation, StepCost};
@@ -54,6 +55,7 @@ pub(crate) struct Scheduler<R, S> {
     running: Vec<Running<S>>,
     prefix: PrefixCache,
     step_cost: StepCost,
+    counters: Arc<Counters>,
 }
 
 /// What a running sequence does in a step.
@@ -64,7 +66,7 @@ struct Share {
 }
 
 impl<R: Runner, S: Sink> Scheduler<R, S> {
-    pub(crate) fn new(runner: R, budget: Budget) -> Self {
+    pub(crate) fn new(runner: R, budget: Budget, counters: Arc<Counters>) -> Self {
         assert!(budget.prefill_chunk > 0 && budget.max_sequences > 0);
         Self {
             runner,
@@ -73,6 +75,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             running: Vec::new(),
             prefix: PrefixCache::new(),
             step_cost: StepCost::new(),
+            counters,
         }
     }
 

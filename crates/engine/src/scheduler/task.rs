@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::runner::{Logits, Sequence};
 use crate::sampler::Sampler;
 use crate::speculate::Lookup;
-use crate::{FinishReason, Result, Stats};
+use crate::{FinishReason, Result, Stats, TokenLogprob};
 
 /// One generation, as token ids.
 #[derive(Debug)]
@@ -15,6 +15,26 @@ pub(crate) struct Job {
     pub(crate) sampler: Sampler,
     pub(crate) max_tokens: usize,
     pub(crate) submitted: Instant,
+    /// Tokens that are not chosen before there are `min_tokens`, ascending.
+    pub(crate) end_tokens: Vec<u32>,
+    pub(crate) min_tokens: usize,
+    /// When to end with what there is.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Job {
+    /// A job with nothing special about it.
+    pub(crate) fn new(prompt: Vec<u32>, sampler: Sampler, max_tokens: usize) -> Self {
+        Self {
+            prompt,
+            sampler,
+            max_tokens,
+            submitted: Instant::now(),
+            end_tokens: Vec::new(),
+            min_tokens: 0,
+            deadline: None,
+        }
+    }
 }
 
 /// Where a job's progress goes, and where its end may come from.
@@ -23,8 +43,10 @@ pub(crate) trait Sink: Send {
     fn started(&mut self, cached_tokens: usize);
     /// This much of the prompt is done.
     fn prefill(&mut self, done: usize);
+    /// How likely the prompt's tokens were.
+    fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>);
     /// A token was chosen. Gives whether it ends the answer.
-    fn token(&mut self, id: u32) -> bool;
+    fn token(&mut self, id: u32, logprob: Option<TokenLogprob>) -> bool;
     /// Whether to end as soon as possible; asked before every step.
     fn cancelled(&self) -> bool;
     /// The answer is complete.
@@ -187,7 +209,7 @@ impl<S: Sink> Task<S> {
             self.first_token_at = Some(Instant::now());
             self.stats.ttft_ms = ms_since(self.submitted);
         }
-        if self.sink.token(id) {
+        if self.sink.token(id, None) {
             Some(FinishReason::Stop)
         } else if self.stats.completion_tokens == self.max_tokens {
             Some(FinishReason::Length)

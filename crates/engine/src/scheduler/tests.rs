@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::runner::{BlockPool, Logits, Page};
 use crate::sampler::Sampler;
-use crate::{Sampling, Stats};
+use crate::{Sampling, Stats, TokenLogprob};
 use proptest::prelude::*;
 
 const VOCAB: usize = 7;
@@ -91,6 +91,7 @@ impl Runner for HashRunner {
 struct Record {
     cached: Option<usize>,
     prefill: Vec<usize>,
+    prompt_logprobs: Option<Vec<Option<TokenLogprob>>>,
     tokens: Vec<u32>,
     end: Option<Result<(FinishReason, Stats), String>>,
 }
@@ -120,7 +121,11 @@ impl Sink for Watch {
         self.with(|r| r.prefill.push(done));
     }
 
-    fn token(&mut self, id: u32) -> bool {
+    fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>) {
+        self.with(|r| assert!(r.prompt_logprobs.replace(logprobs).is_none()));
+    }
+
+    fn token(&mut self, id: u32, _: Option<TokenLogprob>) -> bool {
         self.with(|r| r.tokens.push(id));
         false
     }
@@ -146,7 +151,7 @@ fn scheduler(pages: usize, budget: Budget) -> Scheduler<HashRunner, Watch> {
         calls: Vec::new(),
         fail: false,
     };
-    Scheduler::new(runner, budget)
+    Scheduler::new(runner, budget, Arc::default())
 }
 
 fn plain(prefill_chunk: usize) -> Budget {
@@ -167,12 +172,8 @@ fn submit(
         ..Sampling::default()
     };
     let watch = Watch::default();
-    let job = Job {
-        prompt: prompt.to_vec(),
-        sampler: Sampler::new(greedy, 0, VOCAB, prompt).unwrap(),
-        max_tokens,
-        submitted: Instant::now(),
-    };
+    let sampler = Sampler::new(greedy, 0, VOCAB, prompt).unwrap();
+    let job = Job::new(prompt.to_vec(), sampler, max_tokens);
     scheduler.submit(job, watch.clone());
     watch
 }

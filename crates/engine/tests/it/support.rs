@@ -166,6 +166,7 @@ pub(crate) fn collect(generation: Generation) -> Result<Answer, String> {
                 assert!(tokens == 0 && done > prefilled && done <= total);
                 prefilled = done;
             }
+            Event::PromptLogprobs(_) => assert_eq!(tokens, 0),
             Event::Token { text: piece, .. } => {
                 tokens += 1;
                 text.push_str(&piece);
