@@ -10,6 +10,7 @@ pub mod api;
 pub mod engine;
 pub mod error;
 pub mod load;
+mod logprob;
 pub mod metrics;
 pub mod perplexity;
 mod prefix;

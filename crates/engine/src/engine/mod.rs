@@ -21,7 +21,7 @@ pub use handle::{CancelHandle, Generation};
 use crate::metrics::{Counters, EngineLoad};
 use crate::runner::Runner;
 use crate::sampler::Sampler;
-use crate::scheduler::{Budget, Job, Scheduler};
+use crate::scheduler::{Budget, Harvest, Job, Scheduler};
 use crate::speculate::Speculation;
 use crate::text::Text;
 use crate::{Error, Event, Prompt, Request, Result};
@@ -60,18 +60,12 @@ pub struct Engine {
     context_len: usize,
     queue_len: usize,
     /// `None` only while the engine is dropped.
-    queue: Option<Sender<Vec<Submission>>>,
+    queue: Option<Sender<Vec<(Job, EventSink)>>>,
     /// Requests that wait.
     waiting: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What travels through the queue.
-struct Submission {
-    job: Job,
-    sink: EventSink,
 }
 
 impl Engine {
@@ -161,11 +155,7 @@ impl Engine {
                 context_len: self.context_len,
             });
         }
-        for (what, asked) in [
-            ("logprobs", request.logprobs.is_some()),
-            ("prompt_logprobs", request.prompt_logprobs.is_some()),
-            ("constraint", request.constraint.is_some()),
-        ] {
+        for (what, asked) in [("constraint", request.constraint.is_some())] {
             if asked {
                 return Err(Error::Unavailable { what });
             }
@@ -190,18 +180,28 @@ impl Engine {
                 end_tokens: ends.clone(),
                 min_tokens: request.min_tokens,
                 deadline: request.deadline,
+                client: request.client,
+                priority: request.priority,
+                cache_salt: request.cache_salt,
+                logprobs: request.logprobs,
+                harvest: request
+                    .prompt_logprobs
+                    .map(|count| Harvest::logprobs(prompt.len(), count)),
                 submitted,
                 ..Job::new(prompt.clone(), sampler, max_tokens)
             };
-            submissions.push(Submission { job, sink });
+            submissions.push((job, sink));
         }
-        let handles = submissions.iter().map(|s| s.sink.cancel_handle()).collect();
+        let handles = submissions
+            .iter()
+            .map(|(_, sink)| sink.cancel_handle())
+            .collect();
         let sent = match &self.queue {
             Some(queue) => queue.send(submissions),
             None => Err(mpsc::SendError(submissions)),
         };
         if let Err(mpsc::SendError(submissions)) = sent {
-            submissions.into_iter().for_each(|s| s.sink.disown());
+            submissions.into_iter().for_each(|(_, sink)| sink.disown());
             return Err(Error::Stopped);
         }
         Ok(handles)
@@ -268,7 +268,7 @@ fn draw_seed() -> u64 {
 /// The engine's thread: steps while there is work, sleeps while there is none.
 fn serve<R: Runner>(
     scheduler: &mut Scheduler<R, EventSink>,
-    submissions: &Receiver<Vec<Submission>>,
+    submissions: &Receiver<Vec<(Job, EventSink)>>,
 ) {
     loop {
         let first = if scheduler.is_idle() {
@@ -279,8 +279,8 @@ fn serve<R: Runner>(
         } else {
             None
         };
-        for Submission { job, sink } in first.into_iter().chain(submissions.try_iter()).flatten() {
-            scheduler.submit(job, sink);
+        for jobs in first.into_iter().chain(submissions.try_iter()) {
+            scheduler.submit_all(jobs);
         }
         // A broken promise inside the decoder costs the answers at hand, not the process.
         if catch_unwind(AssertUnwindSafe(|| scheduler.step())).is_err() {

@@ -83,6 +83,10 @@ impl Sink for EventSink {
         self.send(Event::PromptLogprobs(logprobs));
     }
 
+    fn embedding(&mut self, _: Vec<f32>) {
+        unreachable!("embeddings have a sink of their own");
+    }
+
     fn token(&mut self, id: u32, logprob: Option<TokenLogprob>) -> bool {
         let (text, ended) = self.stream.push(id);
         self.send(Event::Token { id, logprob, text });

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use super::*;
-use crate::runner::{BlockPool, Logits, Page};
+use crate::runner::{BlockPool, Chunk, Logits, LogitsWanted, PAGE, Page};
 use crate::sampler::Sampler;
-use crate::{Sampling, Stats, TokenLogprob};
+use crate::{Error, FinishReason, Result, Sampling, Stats, TokenLogprob};
 use proptest::prelude::*;
 
 const VOCAB: usize = 7;
@@ -69,7 +70,7 @@ impl Runner for HashRunner {
                 .map(|position| self.pages[&table[position / PAGE]][position % PAGE])
                 .collect();
             let rows = match chunk.logits {
-                LogitsWanted::None => end..end,
+                LogitsWanted::None | LogitsWanted::Hidden => end..end,
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => start..end,
             };
@@ -91,6 +92,7 @@ impl Runner for HashRunner {
 struct Record {
     cached: Option<usize>,
     prefill: Vec<usize>,
+    embedding: Option<Vec<f32>>,
     prompt_logprobs: Option<Vec<Option<TokenLogprob>>>,
     tokens: Vec<u32>,
     end: Option<Result<(FinishReason, Stats), String>>,
@@ -123,6 +125,10 @@ impl Sink for Watch {
 
     fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>) {
         self.with(|r| assert!(r.prompt_logprobs.replace(logprobs).is_none()));
+    }
+
+    fn embedding(&mut self, embedding: Vec<f32>) {
+        self.with(|r| assert!(r.embedding.replace(embedding).is_none()));
     }
 
     fn token(&mut self, id: u32, _: Option<TokenLogprob>) -> bool {
