@@ -23,7 +23,7 @@ pub mod text;
 mod validate;
 
 pub use api::{Constraint, Event, FinishReason, Prompt, Request, Sampling, Stats, TokenLogprob};
-pub use engine::{CancelHandle, Engine, Generation, Limits};
+pub use engine::{CancelHandle, EmbedOptions, Engine, Generation, Limits};
 pub use error::Error;
 pub use load::{EngineOptions, LoadProgress};
 pub use metrics::EngineLoad;

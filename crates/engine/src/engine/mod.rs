@@ -4,6 +4,7 @@
 //! wrong with it is that call's error and a long prompt of one does not delay the tokens of
 //! another. The engine's thread runs all requests together, step by step.
 
+mod embed;
 mod handle;
 mod sink;
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+pub use embed::EmbedOptions;
 pub use handle::{CancelHandle, Generation};
 
 use crate::metrics::{Counters, EngineLoad};
@@ -26,7 +28,7 @@ use crate::speculate::Speculation;
 use crate::text::Text;
 use crate::{Error, Event, Prompt, Request, Result};
 use handle::Place;
-use sink::{EventSink, Listener};
+use sink::{EventSink, Listener, Outlet};
 
 /// Limits of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +60,10 @@ pub struct Engine {
     text: Text,
     vocab_size: usize,
     context_len: usize,
+    hidden_size: usize,
     queue_len: usize,
     /// `None` only while the engine is dropped.
-    queue: Option<Sender<Vec<(Job, EventSink)>>>,
+    queue: Option<Sender<Vec<(Job, Outlet)>>>,
     /// Requests that wait.
     waiting: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
@@ -72,6 +75,7 @@ impl Engine {
     /// Starts an engine on a runner and the text that belongs to it.
     pub fn start(runner: impl Runner + 'static, text: Text, limits: Limits) -> Result<Self> {
         let (vocab_size, context_len) = (runner.vocab_size(), runner.context_len());
+        let hidden_size = runner.hidden_size();
         let (queue, submissions) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let budget = Budget {
@@ -89,6 +93,7 @@ impl Engine {
             text,
             vocab_size,
             context_len,
+            hidden_size,
             queue_len: limits.queue_len,
             queue: Some(queue),
             waiting: Arc::default(),
@@ -163,6 +168,7 @@ impl Engine {
         let first_seed = request.sampling.seed.unwrap_or_else(draw_seed);
         let ends = self.text.ends(&request);
         let mut submissions = Vec::with_capacity(listeners.len());
+        let mut handles = Vec::with_capacity(listeners.len());
         let places = Place::take(&self.waiting, listeners.len(), self.queue_len)?;
         for ((listener, place), index) in listeners.into_iter().zip(places).zip(0..) {
             let seed = first_seed.wrapping_add(index);
@@ -190,28 +196,22 @@ impl Engine {
                 submitted,
                 ..Job::new(prompt.clone(), sampler, max_tokens)
             };
-            submissions.push((job, sink));
+            handles.push(sink.cancel_handle());
+            submissions.push((job, Outlet::Events(sink)));
         }
-        let handles = submissions
-            .iter()
-            .map(|(_, sink)| sink.cancel_handle())
-            .collect();
         let sent = match &self.queue {
             Some(queue) => queue.send(submissions),
             None => Err(mpsc::SendError(submissions)),
         };
         if let Err(mpsc::SendError(submissions)) = sent {
-            submissions.into_iter().for_each(|(_, sink)| sink.disown());
+            for (_, outlet) in submissions {
+                if let Outlet::Events(sink) = outlet {
+                    sink.disown();
+                }
+            }
             return Err(Error::Stopped);
         }
         Ok(handles)
-    }
-
-    /// For each of `tokens`, the mean of the model's final hidden states over all its tokens, scaled
-    /// to length 1. Waits in the same line as requests do.
-    pub fn embed(&self, tokens: Vec<Vec<u32>>) -> Result<Vec<Vec<f32>>> {
-        drop(tokens);
-        Err(Error::Unavailable { what: "embed" })
     }
 
     /// How busy the engine is, and what it has done since it started.
@@ -267,8 +267,8 @@ fn draw_seed() -> u64 {
 
 /// The engine's thread: steps while there is work, sleeps while there is none.
 fn serve<R: Runner>(
-    scheduler: &mut Scheduler<R, EventSink>,
-    submissions: &Receiver<Vec<(Job, EventSink)>>,
+    scheduler: &mut Scheduler<R, Outlet>,
+    submissions: &Receiver<Vec<(Job, Outlet)>>,
 ) {
     loop {
         let first = if scheduler.is_idle() {
@@ -280,7 +280,7 @@ fn serve<R: Runner>(
             None
         };
         for jobs in first.into_iter().chain(submissions.try_iter()) {
-            scheduler.submit_all(jobs);
+            scheduler.submit(jobs);
         }
         // A broken promise inside the decoder costs the answers at hand, not the process.
         if catch_unwind(AssertUnwindSafe(|| scheduler.step())).is_err() {

@@ -229,6 +229,12 @@ impl<S> Line<S> {
         queues.chain([&mut self.resumed]).flatten()
     }
 
+    /// Nothing is remembered of anybody.
+    #[cfg(test)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.is_empty() && self.clients.is_empty()
+    }
+
     fn drop_empty(&mut self) {
         for class in self.classes.values_mut() {
             class.waiting.retain(|_, tasks| !tasks.is_empty());

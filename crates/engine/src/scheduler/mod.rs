@@ -11,6 +11,8 @@
 
 mod admit;
 mod advance;
+#[cfg(test)]
+mod fairness;
 mod harvest;
 mod line;
 mod memory;
@@ -84,13 +86,8 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         }
     }
 
-    /// Takes a job, which waits for its turn.
-    pub(crate) fn submit(&mut self, job: Job, sink: S) {
-        self.submit_all(vec![(job, sink)]);
-    }
-
     /// Takes jobs with one prompt, which is evaluated once.
-    pub(crate) fn submit_all(&mut self, jobs: Vec<(Job, S)>) {
+    pub(crate) fn submit(&mut self, jobs: Vec<(Job, S)>) {
         let mut tasks = Vec::with_capacity(jobs.len());
         for (job, sink) in jobs {
             assert!(!job.prompt.is_empty() && (job.max_tokens > 0 || job.harvest.is_some()));

@@ -4,6 +4,8 @@
 
 mod decoder;
 mod engine;
+mod requests;
 mod schedule;
+mod scores;
 mod support;
 mod tidy;
