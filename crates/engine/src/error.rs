@@ -33,6 +33,12 @@ pub enum Error {
     /// The engine's thread has ended.
     #[error("engine: it has stopped and takes no more requests")]
     Stopped,
+    /// What the answer must look like cannot be compiled, or asks for more than is allowed.
+    #[error("constraint: {reason}")]
+    Constraint {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The call's deadline passed.
     #[error("deadline: it passed before the result was there")]
     Deadline,

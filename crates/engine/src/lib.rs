@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod api;
+mod constraint;
 pub mod engine;
 pub mod error;
 pub mod load;
@@ -23,6 +24,7 @@ pub mod text;
 mod validate;
 
 pub use api::{Constraint, Event, FinishReason, Prompt, Request, Sampling, Stats, TokenLogprob};
+pub use constraint::{GRAMMAR_BYTES_MAX, REGEX_BYTES_MAX};
 pub use engine::{CancelHandle, EmbedOptions, Engine, Generation, Limits};
 pub use error::Error;
 pub use load::{EngineOptions, LoadProgress};

@@ -20,6 +20,7 @@ use std::time::Instant;
 pub use embed::EmbedOptions;
 pub use handle::{CancelHandle, Generation};
 
+use crate::constraint::{Grammars, Matcher};
 use crate::metrics::{Counters, EngineLoad};
 use crate::runner::Runner;
 use crate::sampler::Sampler;
@@ -58,6 +59,7 @@ impl Default for Limits {
 /// what waits.
 pub struct Engine {
     text: Text,
+    grammars: Grammars,
     vocab_size: usize,
     context_len: usize,
     hidden_size: usize,
@@ -90,6 +92,7 @@ impl Engine {
             .spawn(move || serve(&mut scheduler, &submissions))
             .map_err(Error::Thread)?;
         Ok(Self {
+            grammars: Grammars::new(text.shared_tokenizer(), vocab_size),
             text,
             vocab_size,
             context_len,
@@ -160,13 +163,12 @@ impl Engine {
                 context_len: self.context_len,
             });
         }
-        for (what, asked) in [("constraint", request.constraint.is_some())] {
-            if asked {
-                return Err(Error::Unavailable { what });
-            }
-        }
         let first_seed = request.sampling.seed.unwrap_or_else(draw_seed);
         let ends = self.text.ends(&request);
+        let matcher = match &request.constraint {
+            Some(constraint) => Some(self.grammars.compile(constraint, &ends)?),
+            None => None,
+        };
         let mut submissions = Vec::with_capacity(listeners.len());
         let mut handles = Vec::with_capacity(listeners.len());
         let places = Place::take(&self.waiting, listeners.len(), self.queue_len)?;
@@ -190,6 +192,7 @@ impl Engine {
                 priority: request.priority,
                 cache_salt: request.cache_salt,
                 logprobs: request.logprobs,
+                matcher: matcher.as_ref().map(Matcher::fork),
                 harvest: request
                     .prompt_logprobs
                     .map(|count| Harvest::logprobs(prompt.len(), count)),

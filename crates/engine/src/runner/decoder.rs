@@ -67,7 +67,7 @@ impl Runner for DecoderRunner {
     }
 
     fn hidden(&self) -> &[f32] {
-        self.decoder.hidden()
+        self.decoder.hidden_states()
     }
 
     fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {

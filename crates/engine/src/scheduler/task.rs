@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::harvest::Harvest;
 use super::line::Standing;
+use crate::constraint::Matcher;
 use crate::logprob::token_logprob;
 use crate::runner::{Logits, LogitsWanted, Sequence};
 use crate::sampler::Sampler;
@@ -32,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) logprobs: Option<usize>,
     /// What is wanted of the prompt itself.
     pub(crate) harvest: Option<Harvest>,
+    /// What the answer must look like.
+    pub(crate) matcher: Option<Matcher>,
 }
 
 impl Job {
@@ -50,6 +53,7 @@ impl Job {
             cache_salt: 0,
             logprobs: None,
             harvest: None,
+            matcher: None,
         }
     }
 }
@@ -94,6 +98,7 @@ pub(super) struct Task<S> {
     /// Other answers to the same prompt, which begin when it is evaluated.
     pub(super) siblings: Vec<Task<S>>,
     sampler: Sampler,
+    matcher: Option<Matcher>,
     pub(super) lookup: Lookup,
     stats: Stats,
     /// Prompt tokens that the sink knows to be done.
@@ -159,6 +164,7 @@ impl<S: Sink> Task<S> {
             cache_salt: job.cache_salt,
             logprobs: job.logprobs,
             harvest: job.harvest,
+            matcher: job.matcher,
             siblings: Vec::new(),
             sampler: job.sampler,
             lookup: Lookup::default(),
@@ -231,7 +237,11 @@ impl<S: Sink> Task<S> {
         let room = self
             .max_tokens
             .saturating_sub(self.stats.completion_tokens + 1);
-        let guessed = self.lookup.draft(&self.tokens, count.min(room));
+        let mut guessed = self.lookup.draft(&self.tokens, count.min(room));
+        if let Some(matcher) = &mut self.matcher {
+            // What the constraint refuses is certainly wrong.
+            guessed.truncate(matcher.valid_len(&guessed));
+        }
         self.drafted = guessed.len();
         self.tokens.extend(guessed);
         self.drafted
@@ -295,18 +305,18 @@ impl<S: Sink> Task<S> {
         for row in row..=row + drafted {
             self.logits.clear();
             self.logits.extend_from_slice(logits.row(row));
-            if self.stats.completion_tokens < self.min_tokens {
-                for &id in &self.end_tokens {
-                    self.logits[id as usize] = f32::NEG_INFINITY;
-                }
-            }
+            self.rule_out()?;
             // The token's position: nothing else but the seed decides its draw.
             let id = self.sampler.sample(&mut self.logits, self.tokens.len())?;
             let logprob = match self.logprobs {
                 Some(count) => Some(token_logprob(logits.row(row), id, count)?),
                 None => None,
             };
+            let complete = self.accept(id)?;
             end = self.push(id, logprob);
+            if complete {
+                end = Some(FinishReason::Stop);
+            }
             if end.is_some() || guesses.get(right) != Some(&id) {
                 break;
             }
@@ -316,6 +326,31 @@ impl<S: Sink> Task<S> {
         self.stats.accepted_tokens += right;
         self.lookup.learn(right, drafted);
         Ok(end)
+    }
+
+    /// Rules out what may not be chosen from the logits at hand.
+    fn rule_out(&mut self) -> Result<()> {
+        let mut may_go_on = true;
+        if let Some(matcher) = &mut self.matcher {
+            matcher.mask(&mut self.logits)?;
+            // Where the constraint leaves nothing but the end, it ends before `min_tokens`.
+            may_go_on = Matcher::is_open(&self.logits, &self.end_tokens);
+        }
+        if self.stats.completion_tokens < self.min_tokens && may_go_on {
+            for &id in &self.end_tokens {
+                self.logits[id as usize] = f32::NEG_INFINITY;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on in the constraint. Tells whether the answer is complete.
+    fn accept(&mut self, id: u32) -> Result<bool> {
+        match &mut self.matcher {
+            // What ends the answer is no part of it.
+            Some(matcher) if self.end_tokens.binary_search(&id).is_err() => matcher.accept(id),
+            _ => Ok(false),
+        }
     }
 
     fn push(&mut self, id: u32, logprob: Option<TokenLogprob>) -> Option<FinishReason> {

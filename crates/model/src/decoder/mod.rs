@@ -168,7 +168,7 @@ impl Decoder {
     }
 
     /// The final hidden states of the last call, `hidden_size` for each token that asked.
-    pub fn hidden(&self) -> &[f32] {
+    pub fn hidden_states(&self) -> &[f32] {
         &self.scratch.final_hidden
     }
 
