@@ -6,6 +6,8 @@
 //! the tokens that cannot go on from where it stands; which these are depends on the constraint and
 //! the tokens before alone. A token that ends the turn is allowed exactly where the answer may end.
 
+#[cfg(test)]
+mod timing;
 mod vocabulary;
 
 use std::fmt;
@@ -290,12 +292,15 @@ fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
         .chain(std::iter::repeat(0))
         .zip(logits.chunks_mut(BITS))
     {
-        if word == u32::MAX {
-            continue;
-        }
-        for (bit, logit) in logits.iter_mut().enumerate() {
-            if word >> bit & 1 == 0 {
-                *logit = f32::NEG_INFINITY;
+        match word {
+            u32::MAX => {}
+            0 => logits.fill(f32::NEG_INFINITY),
+            _ => {
+                for (bit, logit) in logits.iter_mut().enumerate() {
+                    if word >> bit & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
             }
         }
     }

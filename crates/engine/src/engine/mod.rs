@@ -150,6 +150,10 @@ impl Engine {
     }
 
     /// Puts a request into the queue, with an answer for each listener.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a request is handed over, whatever is copied of it for several answers"
+    )]
     fn enqueue(&self, request: Request, listeners: Vec<Listener>) -> Result<Vec<CancelHandle>> {
         let submitted = Instant::now();
         request.validate(self.vocab_size)?;

@@ -330,13 +330,13 @@ impl<S: Sink> Task<S> {
 
     /// Rules out what may not be chosen from the logits at hand.
     fn rule_out(&mut self) -> Result<()> {
-        let mut may_go_on = true;
         if let Some(matcher) = &mut self.matcher {
             matcher.mask(&mut self.logits)?;
-            // Where the constraint leaves nothing but the end, it ends before `min_tokens`.
-            may_go_on = Matcher::is_open(&self.logits, &self.end_tokens);
         }
-        if self.stats.completion_tokens < self.min_tokens && may_go_on {
+        // Where a constraint leaves nothing but the end, the answer ends before `min_tokens`.
+        if self.stats.completion_tokens < self.min_tokens
+            && (self.matcher.is_none() || Matcher::is_open(&self.logits, &self.end_tokens))
+        {
             for &id in &self.end_tokens {
                 self.logits[id as usize] = f32::NEG_INFINITY;
             }

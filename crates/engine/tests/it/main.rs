@@ -5,6 +5,7 @@
 mod constraints;
 mod decoder;
 mod engine;
+mod real_model;
 mod requests;
 mod schedule;
 mod scores;
