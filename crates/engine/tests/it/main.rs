@@ -4,6 +4,7 @@
 
 mod constraints;
 mod decoder;
+mod draft;
 mod engine;
 mod real_model;
 mod requests;
