@@ -15,6 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
+use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 use llguidance::{ParserFactory, panic_utils};
 use serde_json::{Value, json};
@@ -33,6 +34,9 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
+/// Tokens that are allowed together by most rules for text, so that they are not looked at one by one.
+/// Each of these is contained in one of the compiler's own classes.
+const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
 /// Longest reason that is passed on.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -104,7 +108,8 @@ impl Grammars {
             let build = AssertUnwindSafe(|| {
                 let env: TokEnv = vocabulary::env(&self.tokenizer, self.vocab_size);
                 let caps = InferenceCapabilities::default();
-                let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+                let mut slices = SlicedBiasComputer::general_slices();
+                slices.extend(WORDS.map(String::from));
                 let mut factory = ParserFactory::new(&env, caps, &slices)?;
                 factory.quiet();
                 *factory.limits_mut() = limits();
