@@ -357,6 +357,10 @@ impl Decoder {
                 s.hidden.extend_from_slice(rows);
             }
         }
+        if s.hidden.is_empty() {
+            s.final_hidden.clear();
+            return;
+        }
         norm(
             self.cpu,
             &self.pool,
