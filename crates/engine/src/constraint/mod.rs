@@ -275,6 +275,11 @@ impl Matcher {
         Ok(self.inner.is_stopped())
     }
 
+    /// Tokens that must come next, one after another, where there is no choice.
+    pub(crate) fn forced(&mut self) -> Vec<u32> {
+        self.inner.compute_ff_tokens()
+    }
+
     /// How many of `ids` could come next, one after another.
     pub(crate) fn valid_len(&mut self, ids: &[u32]) -> usize {
         // A matcher that fails here will say so when the next mask is computed.

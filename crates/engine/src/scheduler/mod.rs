@@ -130,6 +130,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
     pub(crate) fn step(&mut self) {
         self.end_early();
         self.admit();
+        Counters::set(&self.counters.running, self.running.len());
         let mut shares = self.shares();
         let prompts = shares.iter().any(|s| self.running[s.index].in_prefill());
         if !prompts {
@@ -157,6 +158,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
     fn report(&mut self) {
         let (counters, blocks) = (&*self.counters, self.runner.blocks());
         Counters::set(&counters.running, self.running.len());
+        Counters::set(&counters.put_back, self.line.put_back_count());
         Counters::set(&counters.pages_total, blocks.pages_max());
         Counters::set(&counters.pages_free, blocks.free_pages());
         let cached = self.prefix.evictable(blocks);
