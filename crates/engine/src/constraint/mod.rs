@@ -47,8 +47,8 @@ fn limits() -> ParserLimits {
         step_lexer_fuel: 100_000,
         step_max_items: 50_000,
         max_items_in_row: 2_000,
-        // A state takes one or two kilobytes.
-        max_lexer_states: 30_000,
+        // A state takes one or two kilobytes, of each answer.
+        max_lexer_states: 12_000,
         max_grammar_size: 300_000,
         precompute_large_lexemes: true,
         verbose_errors: false,
