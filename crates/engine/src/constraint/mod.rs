@@ -34,8 +34,8 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
-/// Tokens that are allowed together by most rules for text, so that they are not looked at one by one.
-/// Each of these is contained in one of the compiler's own classes.
+/// Tokens that most rules for text allow together, so that they are not looked at one by one. Each
+/// of these is contained in one of the compiler's own classes.
 const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
 /// Longest reason that is passed on.
 const REASON_CHARS_MAX: usize = 300;
