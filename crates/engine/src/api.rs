@@ -1,6 +1,8 @@
 //! The whole contract between the engine and those who use it: a [`Request`] in, a stream of
 //! [`Event`]s out.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 /// What to generate from.
@@ -14,17 +16,76 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
-/// One generation.
+/// One generation. [`Request::new`] sets everything but the prompt to its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// What to generate from.
     pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Most tokens to generate; `None`: until the context is full.
+    /// Most tokens to generate; `None`: until the context is full. 0 is allowed only together with
+    /// `prompt_logprobs`, whose result is then all that comes.
     pub max_tokens: Option<usize>,
     /// The answer ends before the first of these, which is not part of it.
     pub stop: Vec<String>,
+    /// Tokens that end the answer besides the model's own; they give no text.
+    pub stop_tokens: Vec<u32>,
+    /// The model's own end-of-turn tokens do not end the answer.
+    pub ignore_eos: bool,
+    /// Until there are this many tokens, those that would end the answer are not chosen, and stop
+    /// strings are not looked for.
+    pub min_tokens: usize,
+    /// Log-probabilities of the chosen tokens, each with this many of the likeliest alternatives.
+    pub logprobs: Option<usize>,
+    /// The same for the tokens of the prompt, all of which are then evaluated anew.
+    pub prompt_logprobs: Option<usize>,
+    /// What the answer must look like.
+    pub constraint: Option<Constraint>,
+    /// Whose request it is: the waiting line is fair between clients.
+    pub client: u64,
+    /// Higher ones are let in first.
+    pub priority: i32,
+    /// When to end with what there is so far and [`FinishReason::Deadline`].
+    pub deadline: Option<Instant>,
+    /// Beginnings are shared in the cache only between requests of the same salt.
+    pub cache_salt: u64,
+}
+
+impl Request {
+    /// A request with every field but the prompt at its default.
+    pub fn new(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            stop_tokens: Vec::new(),
+            ignore_eos: false,
+            min_tokens: 0,
+            logprobs: None,
+            prompt_logprobs: None,
+            constraint: None,
+            client: 0,
+            priority: 0,
+            deadline: None,
+            cache_salt: 0,
+        }
+    }
+}
+
+/// What an answer must look like. It is held to it token by token, and may end only where it is
+/// complete; `max_tokens` and a deadline cut it all the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constraint {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that this schema allows.
+    JsonSchema(serde_json::Value),
+    /// Text that this regular expression matches as a whole.
+    Regex(String),
+    /// A grammar in the variant of Lark that the crate `llguidance` reads; it may hold JSON schemas
+    /// (`%json {…}`) and name control tokens (`<|name|>`).
+    Lark(String),
 }
 
 /// How tokens are chosen. Defaults: temperature 0.7, top-p 0.95, no penalties, random seed.
@@ -67,8 +128,8 @@ impl Default for Sampling {
     }
 }
 
-/// What happens to a request, in order: `Started`, any number of `Prefill` and `Token`, and exactly
-/// one `Finished` or `Failed`.
+/// What happens to a request, in order: `Started`, any number of `Prefill`, `PromptLogprobs` if they
+/// were asked for, any number of `Token`, and exactly one `Finished` or `Failed`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The prompt is tokenized and the request has its place.
@@ -87,10 +148,15 @@ pub enum Event {
         /// Prompt tokens in all.
         total: usize,
     },
+    /// The log-probabilities of the prompt's tokens, as asked for by `prompt_logprobs`: one for each
+    /// token; nothing stands before the first, so it has none.
+    PromptLogprobs(Vec<Option<TokenLogprob>>),
     /// A token was chosen.
     Token {
         /// Its id.
         id: u32,
+        /// As asked for by `logprobs`.
+        logprob: Option<TokenLogprob>,
         /// Text that is final now: whole characters that no stop string can still take back. May be
         /// empty.
         text: String,
@@ -111,16 +177,38 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it is the last one of its request.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Failed { .. })
+    }
+}
+
+/// How likely the model found a token: the logarithm of the softmax of its logits as they come from
+/// the model, before penalties, bias, temperature and constraint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenLogprob {
+    /// The token.
+    pub id: u32,
+    /// The natural logarithm of its probability.
+    pub logprob: f32,
+    /// The likeliest tokens in its place, most likely first, among equals the lowest id.
+    pub top: Vec<(u32, f32)>,
+}
+
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model ended its turn, or a stop string came.
+    /// The model ended its turn, a stop string or stop token came, or what the answer must look like
+    /// leaves nothing more to say.
     Stop,
     /// `max_tokens` or the context's end was reached.
     Length,
     /// The request was cancelled.
     Cancelled,
+    /// The request's deadline passed.
+    Deadline,
 }
 
 /// Counts and timings of one request.

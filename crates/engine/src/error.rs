@@ -33,6 +33,27 @@ pub enum Error {
     /// The engine's thread has ended.
     #[error("engine: it has stopped and takes no more requests")]
     Stopped,
+    /// What the answer must look like cannot be compiled, or asks for more than is allowed.
+    #[error("constraint: {reason}")]
+    Constraint {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The call's deadline passed.
+    #[error("deadline: it passed before the result was there")]
+    Deadline,
+    /// The call was cancelled.
+    #[error("cancelled: the call was taken back")]
+    Cancelled,
+    /// The engine could not do it, for the reason told.
+    #[error("{0}")]
+    Failed(String),
+    /// This engine or its model cannot do that.
+    #[error("{what}: not available")]
+    Unavailable {
+        /// The field or call.
+        what: &'static str,
+    },
     /// The model's logits cannot be sampled from.
     #[error("logits: {reason}; the model file may be damaged")]
     Logits {

@@ -6,7 +6,7 @@ use terang_model::template::{ChatTemplate, Limits};
 use terang_model::tokenizer::{Detokenizer, Special, Tokenizer};
 
 use crate::stop::StopMatcher;
-use crate::{Error, Prompt, Result};
+use crate::{Error, Prompt, Request, Result};
 
 /// A model's tokenizer and chat template.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ impl Text {
             tokenizer,
             template,
         }
+    }
+
+    pub(crate) fn shared_tokenizer(&self) -> Arc<Tokenizer> {
+        Arc::clone(&self.tokenizer)
     }
 
     /// The tokenizer.
@@ -68,12 +72,31 @@ impl Text {
         Ok(ids)
     }
 
-    /// The way back for one answer.
-    pub(crate) fn stream(&self, stops: Vec<String>) -> TextStream {
+    /// The bytes of one token in the middle of a text, which need not be whole characters; `None` if
+    /// the vocabulary lacks it.
+    pub fn token_text(&self, id: u32) -> Option<Vec<u8>> {
+        self.tokenizer.token_bytes(id)
+    }
+
+    /// The tokens that end an answer to this request, ascending.
+    pub(crate) fn ends(&self, request: &Request) -> Vec<u32> {
+        let mut ends = request.stop_tokens.clone();
+        if !request.ignore_eos {
+            ends.extend(self.tokenizer.eos_ids());
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// The way back for one answer, which `ends` end.
+    pub(crate) fn stream(&self, request: &Request, ends: &[u32]) -> TextStream {
         TextStream {
             tokenizer: Arc::clone(&self.tokenizer),
             detokenizer: Detokenizer::new(true),
-            matcher: StopMatcher::new(stops),
+            matcher: StopMatcher::new(request.stop.clone()),
+            ends: ends.to_vec(),
+            unmatched: request.min_tokens.saturating_sub(1),
             ended: false,
         }
     }
@@ -85,6 +108,9 @@ pub(crate) struct TextStream {
     tokenizer: Arc<Tokenizer>,
     detokenizer: Detokenizer,
     matcher: StopMatcher,
+    ends: Vec<u32>,
+    /// Tokens to come in whose text no stop string is looked for.
+    unmatched: usize,
     /// A stop string is complete.
     ended: bool,
 }
@@ -93,10 +119,14 @@ impl TextStream {
     /// Takes a chosen token. Gives the text that is final now and whether the answer ends here,
     /// which it does at a token that ends the model's turn and at a stop string.
     pub(crate) fn push(&mut self, id: u32) -> (String, bool) {
-        if self.tokenizer.eos_ids().contains(&id) {
+        if self.ends.binary_search(&id).is_ok() {
             return (String::new(), true);
         }
         let text = self.detokenizer.push(&self.tokenizer, id);
+        if self.unmatched > 0 {
+            self.unmatched -= 1;
+            return (text, false);
+        }
         self.release(&text)
     }
 

@@ -7,6 +7,10 @@ use crate::{Error, Request, Result, Sampling};
 pub const STOP_STRINGS_MAX: usize = 16;
 /// Longest stop string in bytes; also the most text that is ever held back.
 pub const STOP_BYTES_MAX: usize = 512;
+/// Most stop tokens of a request.
+pub const STOP_TOKENS_MAX: usize = 64;
+/// Most alternatives that `logprobs` and `prompt_logprobs` may ask for.
+pub const LOGPROBS_MAX: usize = 20;
 /// Most entries of `logit_bias`.
 pub const LOGIT_BIAS_MAX: usize = 1024;
 
@@ -14,8 +18,41 @@ impl Request {
     /// Checks every field but the prompt, whose length only the tokenizer can tell.
     pub fn validate(&self, vocab_size: usize) -> Result<()> {
         self.sampling.validate(vocab_size)?;
-        if self.max_tokens == Some(0) {
+        if self.max_tokens == Some(0) && self.prompt_logprobs.is_none() {
             return Err(Error::invalid("max_tokens", 0, "1 or more"));
+        }
+        if self.max_tokens.is_some_and(|most| self.min_tokens > most) {
+            return Err(Error::invalid(
+                "min_tokens",
+                self.min_tokens,
+                "at most max_tokens",
+            ));
+        }
+        for (field, asked) in [
+            ("logprobs", self.logprobs),
+            ("prompt_logprobs", self.prompt_logprobs),
+        ] {
+            if let Some(found) = asked.filter(|&count| count > LOGPROBS_MAX) {
+                return Err(Error::invalid(field, found, format!("0 to {LOGPROBS_MAX}")));
+            }
+        }
+        if self.stop_tokens.len() > STOP_TOKENS_MAX {
+            return Err(Error::invalid(
+                "stop_tokens",
+                format_args!("{} tokens", self.stop_tokens.len()),
+                format!("at most {STOP_TOKENS_MAX} tokens"),
+            ));
+        }
+        if let Some(id) = self
+            .stop_tokens
+            .iter()
+            .find(|&&id| id as usize >= vocab_size)
+        {
+            return Err(Error::invalid(
+                "stop_tokens",
+                format_args!("token id {id}"),
+                format!("token ids below {vocab_size}"),
+            ));
         }
         validate_stop(&self.stop)
     }
@@ -86,12 +123,7 @@ mod tests {
     use crate::Prompt;
 
     fn message(change: impl FnOnce(&mut Request)) -> Option<String> {
-        let mut request = Request {
-            prompt: Prompt::Tokens(vec![1]),
-            sampling: Sampling::default(),
-            max_tokens: None,
-            stop: Vec::new(),
-        };
+        let mut request = Request::new(Prompt::Tokens(vec![1]));
         change(&mut request);
         request.validate(100).err().map(|error| error.to_string())
     }
@@ -144,6 +176,26 @@ mod tests {
                 "max_tokens: found 0, allowed 1 or more",
             ),
             (
+                message(|r| (r.max_tokens, r.min_tokens) = (Some(3), 4)),
+                "min_tokens: found 4, allowed at most max_tokens",
+            ),
+            (
+                message(|r| r.logprobs = Some(21)),
+                "logprobs: found 21, allowed 0 to 20",
+            ),
+            (
+                message(|r| r.prompt_logprobs = Some(21)),
+                "prompt_logprobs: found 21, allowed 0 to 20",
+            ),
+            (
+                message(|r| r.stop_tokens = vec![100]),
+                "stop_tokens: found token id 100, allowed token ids below 100",
+            ),
+            (
+                message(|r| r.stop_tokens = vec![1; 65]),
+                "stop_tokens: found 65 tokens, allowed at most 64 tokens",
+            ),
+            (
                 message(|r| r.stop = vec![String::new()]),
                 "stop: found a string of 0 bytes, allowed strings of 1 to 512 bytes",
             ),
@@ -168,6 +220,8 @@ mod tests {
         assert_eq!(message(|r| r.sampling.top_p = 0.0), None);
         assert_eq!(message(|r| r.sampling.top_k = usize::MAX), None);
         assert_eq!(message(|r| r.max_tokens = Some(usize::MAX)), None);
+        let scored = |r: &mut Request| (r.max_tokens, r.prompt_logprobs) = (Some(0), Some(20));
+        assert_eq!(message(scored), None);
         assert_eq!(
             message(|r| r.sampling.logit_bias = vec![(99, -100.0)]),
             None

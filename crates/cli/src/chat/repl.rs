@@ -171,7 +171,8 @@ impl Talk<'_> {
             FinishReason::Length => self.progress.line(&Msg::AnswerCut {
                 tokens: answer.stats.completion_tokens.to_string(),
             }),
-            FinishReason::Stop => {}
+            // No deadline is set here.
+            FinishReason::Stop | FinishReason::Deadline => {}
         }
         output::write("\n")?;
         self.chat.push(Role::Assistant, answer.text.clone());

@@ -70,6 +70,16 @@ impl Sampler {
     /// Chooses the token that will stand at `position` of the sequence (the prompt's first token
     /// stands at 0), and remembers it for the penalties. `logits` is used up.
     pub fn sample(&mut self, logits: &mut [f32], position: usize) -> Result<u32> {
+        let id = self.guess(logits, position)?;
+        if self.has_penalties() {
+            *self.history.entry(id).or_default() += 1;
+        }
+        Ok(id)
+    }
+
+    /// The token that [`Self::sample`] would choose from these logits, not remembered. For another
+    /// model's logits it is a guess that uses the same random number, which makes it right often.
+    pub(crate) fn guess(&mut self, logits: &mut [f32], position: usize) -> Result<u32> {
         if logits.len() != self.vocab_size || logits.is_empty() {
             return Err(Error::Logits {
                 reason: format!("{} of them for {} tokens", logits.len(), self.vocab_size),
@@ -77,16 +87,12 @@ impl Sampler {
         }
         self.penalise(logits);
         let largest = largest(logits)?;
-        let id = if self.sampling.temperature == 0.0 {
-            first_equal(logits, largest)
-        } else {
-            self.filter(logits, largest);
-            draw(&self.kept, philox::uniform(self.seed, position as u64))
-        };
-        if self.has_penalties() {
-            *self.history.entry(id).or_default() += 1;
+        if self.sampling.temperature == 0.0 {
+            return Ok(first_equal(logits, largest));
         }
-        Ok(id)
+        self.filter(logits, largest);
+        let point = philox::uniform(self.seed, position as u64);
+        Ok(draw(&self.kept, point))
     }
 
     fn has_penalties(&self) -> bool {
@@ -248,7 +254,7 @@ fn first_equal(logits: &[f32], largest: f32) -> u32 {
 }
 
 /// A key whose ascending order is that of descending logits, and of ascending ids among equals.
-fn key_of(id: u32, logit: f32) -> u64 {
+pub(crate) fn key_of(id: u32, logit: f32) -> u64 {
     // Adding zero makes -0 and 0 the same.
     let bits = (logit + 0.0).to_bits();
     let ascending = if bits >> 31 == 1 {
@@ -259,7 +265,7 @@ fn key_of(id: u32, logit: f32) -> u64 {
     u64::from(!ascending) << 32 | u64::from(id)
 }
 
-fn id_of(key: u64) -> u32 {
+pub(crate) fn id_of(key: u64) -> u32 {
     key as u32
 }
 

@@ -138,7 +138,6 @@ fn engine(cpu: Cpu, threads: usize, prefill_chunk: usize) -> Engine {
 
 fn answer(engine: &Engine, prompt: &[u32]) -> Vec<u32> {
     let request = Request {
-        prompt: Prompt::Tokens(prompt.to_vec()),
         sampling: Sampling {
             temperature: 1.0,
             seed: Some(11),
@@ -146,7 +145,7 @@ fn answer(engine: &Engine, prompt: &[u32]) -> Vec<u32> {
             ..Sampling::default()
         },
         max_tokens: Some(40),
-        stop: Vec::new(),
+        ..Request::new(Prompt::Tokens(prompt.to_vec()))
     };
     let events = engine.submit(request).unwrap();
     let ids: Vec<u32> = events

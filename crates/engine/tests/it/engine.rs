@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Answer, CONTEXT, END, Script, collect, text};
 use terang_engine::runner::{BlockPool, Chunk, Logits, Runner};
-use terang_engine::{Engine, Error, Event, FinishReason, Limits, Prompt, Request, Sampling};
+use terang_engine::{Engine, Error, Event, FinishReason, Limits, Prompt, Request};
 use terang_model::template::ChatInput;
 
 fn start(script: Script) -> Engine {
@@ -12,12 +12,7 @@ fn start(script: Script) -> Engine {
 }
 
 fn request(prompt: &str) -> Request {
-    Request {
-        prompt: Prompt::Text(prompt.into()),
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-    }
+    Request::new(Prompt::Text(prompt.into()))
 }
 
 fn ask(engine: &Engine, change: impl FnOnce(&mut Request)) -> Answer {
@@ -56,6 +51,7 @@ fn events_come_in_order_and_report_the_seed() {
     );
     let token = |id: u32, text: &str| Event::Token {
         id,
+        logprob: None,
         text: text.into(),
     };
     assert_eq!(

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod constraints;
 mod decoder;
+mod draft;
 mod engine;
+mod real_model;
+mod requests;
 mod schedule;
+mod scores;
 mod support;
 mod tidy;

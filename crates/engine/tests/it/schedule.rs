@@ -66,7 +66,7 @@ impl Runner for Witness {
                 .map(|at| self.pages[&table[at / PAGE]][at % PAGE])
                 .collect();
             let rows = match chunk.logits {
-                LogitsWanted::None => end..end,
+                LogitsWanted::None | LogitsWanted::Hidden => end..end,
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => start..end,
             };
@@ -114,7 +114,6 @@ fn requests() -> Vec<Request> {
             let mut prompt: Vec<u32> = (0..random(120)).map(|i| i * (1 + index % 4) % 50).collect();
             prompt.extend((0..=random(20)).map(|_| random(256)));
             Request {
-                prompt: Prompt::Tokens(prompt),
                 sampling: Sampling {
                     temperature: if index % 3 == 0 { 0.0 } else { 0.8 },
                     repetition_penalty: if index % 5 == 0 { 1.2 } else { 1.0 },
@@ -122,7 +121,7 @@ fn requests() -> Vec<Request> {
                     ..Sampling::default()
                 },
                 max_tokens: Some(1 + random(40) as usize),
-                stop: Vec::new(),
+                ..Request::new(Prompt::Tokens(prompt))
             }
         })
         .collect()

@@ -122,7 +122,7 @@ impl Runner for Script {
             self.blocks.reserve(chunk.sequence, len)?;
             chunk.sequence.set_len(len);
             let rows = match chunk.logits {
-                LogitsWanted::None => 0,
+                LogitsWanted::None | LogitsWanted::Hidden => 0,
                 LogitsWanted::Last => 1,
                 LogitsWanted::All => chunk.tokens.len(),
             };
@@ -166,6 +166,7 @@ pub(crate) fn collect(generation: Generation) -> Result<Answer, String> {
                 assert!(tokens == 0 && done > prefilled && done <= total);
                 prefilled = done;
             }
+            Event::PromptLogprobs(_) => assert_eq!(tokens, 0),
             Event::Token { text: piece, .. } => {
                 tokens += 1;
                 text.push_str(&piece);
