@@ -56,7 +56,7 @@ struct CodedRows<'a> {
     sums: &'a [i32],
 }
 
-impl<'a> CodedRows<'a> {
+impl CodedRows<'_> {
     fn dim(&self) -> usize {
         self.codes.len() / self.steps.len()
     }

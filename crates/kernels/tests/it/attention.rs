@@ -166,10 +166,12 @@ proptest! {
 
 #[test]
 fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
+    // Values reach 2. A code of 8 bits is off by up to 0.4% of its row's largest element, and a score
+    // of 32 such products by some hundredths, which its weight then is too.
     let types = [
         (KvType::F32, 3e-6),
         (KvType::F16, 1e-3),
-        (KvType::Int8, 3e-2),
+        (KvType::Int8, 6e-2),
     ];
     for (window, (dtype, tolerance)) in [None, Some(700)]
         .into_iter()
