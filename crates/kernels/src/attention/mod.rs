@@ -223,9 +223,8 @@ impl Scratch {
         self.ranges.clear();
         for token in tile.first_token..tile.first_token + tile.tokens {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
-            self.queries
-                .rows
-                .extend_from_slice(&q[at..at + group * dim]);
+            let rows = q[at..at + group * dim].iter();
+            self.queries.rows.extend(rows.map(|q| q * attention.scale));
             let end = tile.job.start + token + 1;
             let start = attention
                 .window
