@@ -33,8 +33,23 @@ pub enum Error {
     /// The engine's thread has ended.
     #[error("engine: it has stopped and takes no more requests")]
     Stopped,
-    /// A part of the engine that is being built.
-    #[error("{what}: not available yet")]
+    /// What the answer must look like cannot be compiled, or asks for more than is allowed.
+    #[error("constraint: {reason}")]
+    Constraint {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The call's deadline passed.
+    #[error("deadline: it passed before the result was there")]
+    Deadline,
+    /// The call was cancelled.
+    #[error("cancelled: the call was taken back")]
+    Cancelled,
+    /// The engine could not do it, for the reason told.
+    #[error("{0}")]
+    Failed(String),
+    /// This engine or its model cannot do that.
+    #[error("{what}: not available")]
     Unavailable {
         /// The field or call.
         what: &'static str,

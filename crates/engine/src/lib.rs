@@ -7,9 +7,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod api;
+mod constraint;
 pub mod engine;
 pub mod error;
 pub mod load;
+mod logprob;
 pub mod metrics;
 pub mod perplexity;
 mod prefix;
@@ -22,7 +24,8 @@ pub mod text;
 mod validate;
 
 pub use api::{Constraint, Event, FinishReason, Prompt, Request, Sampling, Stats, TokenLogprob};
-pub use engine::{CancelHandle, Engine, Generation, Limits};
+pub use constraint::{GRAMMAR_BYTES_MAX, REGEX_BYTES_MAX};
+pub use engine::{CancelHandle, EmbedOptions, Engine, Generation, Limits};
 pub use error::Error;
 pub use load::{EngineOptions, LoadProgress};
 pub use metrics::EngineLoad;

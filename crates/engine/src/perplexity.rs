@@ -3,9 +3,8 @@
 //! with the begin token if the vocabulary has one put there, only the second half of each chunk
 //! counts, and what is left over at the end is not used.
 
+use crate::logprob::log_sum_exp;
 use crate::runner::{Chunk, LogitsWanted, Runner, Sequence};
-use crate::sampler::exp::exp;
-use crate::sampler::largest;
 use crate::{Error, Result};
 
 /// Tokens of one call: bounds how many rows of logits exist at once.
@@ -121,12 +120,7 @@ fn forward(
 
 /// `-ln softmax(logits)[target]`, in f64.
 fn negative_log_likelihood(logits: &[f32], target: u32) -> Result<f64> {
-    let largest = f64::from(largest(logits)?);
-    let total: f64 = logits
-        .iter()
-        .map(|&logit| exp(f64::from(logit) - largest))
-        .sum();
-    Ok(libm::log(total) + largest - f64::from(logits[target as usize]))
+    Ok(log_sum_exp(logits)? - f64::from(logits[target as usize]))
 }
 
 #[derive(Debug, Default)]

@@ -5,27 +5,29 @@
 //! A tree of pages: a node is the page after its parent's, known by the tokens that lie on it. A
 //! page at the end of a sequence may be partly filled; such nodes have no children. Children are
 //! ordered by their tokens, so the one that shares most with what is looked for stands beside it.
-//! The least recently used leaf goes first when pages run out.
+//! The least recently used leaf goes first when pages run out. Requests of different salts have trees
+//! of their own, so that none learns from its speed what others asked.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::runner::{BlockPool, PAGE, Page};
 
-const ROOT: usize = 0;
-
-/// The tree. It holds each of its pages once.
+/// The trees. They hold each of their pages once.
 #[derive(Debug)]
 pub(crate) struct PrefixCache {
     /// `None`: free for reuse.
     nodes: Vec<Option<Node>>,
     unused: Vec<usize>,
+    /// The root of each salt's tree; it has no page, and children unless it is being built.
+    roots: BTreeMap<u64, usize>,
     /// Counts uses and insertions.
     clock: u64,
 }
 
 #[derive(Debug)]
 struct Node {
+    /// Of a root: itself.
     parent: usize,
     tokens: Box<[u32]>,
     page: Page,
@@ -44,23 +46,21 @@ pub(crate) struct Hit {
 impl PrefixCache {
     pub(crate) fn new() -> Self {
         Self {
-            nodes: vec![Some(Node {
-                parent: ROOT,
-                tokens: Box::default(),
-                page: Page::MAX,
-                children: BTreeMap::new(),
-                last_used: 0,
-            })],
+            nodes: Vec::new(),
             unused: Vec::new(),
+            roots: BTreeMap::new(),
             clock: 0,
         }
     }
 
     /// The pages that hold the longest known beginning of `tokens`: whole ones, and at the end one
     /// of which perhaps only the first positions fit.
-    pub(crate) fn find(&self, tokens: &[u32]) -> Vec<Hit> {
+    pub(crate) fn find(&self, salt: u64, tokens: &[u32]) -> Vec<Hit> {
         let mut hits = Vec::new();
-        let (mut at, mut rest) = (ROOT, tokens);
+        let Some(&root) = self.roots.get(&salt) else {
+            return hits;
+        };
+        let (mut at, mut rest) = (root, tokens);
         while let Some((node, positions)) = self.nearest(at, &rest[..rest.len().min(PAGE)]) {
             let page = self.node(node).page;
             hits.push(Hit {
@@ -88,9 +88,18 @@ impl PrefixCache {
 
     /// Keeps the pages of a sequence whose first positions hold `tokens`. Those that are known
     /// already are not held a second time.
-    pub(crate) fn insert(&mut self, blocks: &mut BlockPool, tokens: &[u32], pages: &[Page]) {
+    pub(crate) fn insert(
+        &mut self,
+        blocks: &mut BlockPool,
+        salt: u64,
+        tokens: &[u32],
+        pages: &[Page],
+    ) {
+        if tokens.is_empty() {
+            return;
+        }
         self.clock += 1;
-        let mut at = ROOT;
+        let mut at = self.root(salt);
         for (tokens, &page) in tokens.chunks(PAGE).zip(pages) {
             at = match self.node(at).children.get(tokens) {
                 Some(&child) => child,
@@ -113,13 +122,16 @@ impl PrefixCache {
     /// Gives up the least recently used leaf that frees a page; with `shared`, else one that frees
     /// none, since a sequence holds it too. False if there is none.
     pub(crate) fn evict(&mut self, blocks: &mut BlockPool, shared: bool) -> bool {
-        let leaves = (1..).zip(&self.nodes[1..]).filter_map(|(id, node)| {
-            let node = node.as_ref().filter(|node| node.children.is_empty())?;
+        let leaves = (0..).zip(&self.nodes).filter_map(|(id, node)| {
+            let node = node
+                .as_ref()
+                .filter(|node| node.page != Page::MAX && node.children.is_empty())?;
             Some((blocks.holders(node.page) > 1, node.last_used, id))
         });
         match leaves.min() {
             Some((held, _, id)) if shared || !held => {
                 self.remove(blocks, id);
+                self.drop_bare_roots();
                 true
             }
             _ => false,
@@ -128,11 +140,13 @@ impl PrefixCache {
 
     /// Gives up everything.
     pub(crate) fn clear(&mut self, blocks: &mut BlockPool) {
-        for node in self.nodes.drain(1..).flatten() {
-            blocks.drop_hold(node.page);
+        for node in self.nodes.drain(..).flatten() {
+            if node.page != Page::MAX {
+                blocks.drop_hold(node.page);
+            }
         }
         self.unused.clear();
-        self.node_mut(ROOT).children.clear();
+        self.roots.clear();
     }
 
     /// The child that shares the longest beginning with `tokens`, and how long that is.
@@ -168,20 +182,39 @@ impl PrefixCache {
             self.remove(blocks, id);
         }
         blocks.hold(page);
-        let node = Node {
+        let id = self.new_id();
+        self.nodes[id] = Some(Node {
             parent,
             tokens: tokens.into(),
             page,
             children: BTreeMap::new(),
             last_used: self.clock,
-        };
-        let id = self.unused.pop().unwrap_or_else(|| {
-            self.nodes.push(None);
-            self.nodes.len() - 1
         });
-        self.nodes[id] = Some(node);
         self.node_mut(parent).children.insert(tokens.into(), id);
         id
+    }
+
+    fn root(&mut self, salt: u64) -> usize {
+        if let Some(&root) = self.roots.get(&salt) {
+            return root;
+        }
+        let id = self.new_id();
+        self.nodes[id] = Some(Node {
+            parent: id,
+            tokens: Box::default(),
+            page: Page::MAX,
+            children: BTreeMap::new(),
+            last_used: self.clock,
+        });
+        self.roots.insert(salt, id);
+        id
+    }
+
+    fn new_id(&mut self) -> usize {
+        self.unused.pop().unwrap_or_else(|| {
+            self.nodes.push(None);
+            self.nodes.len() - 1
+        })
     }
 
     fn remove(&mut self, blocks: &mut BlockPool, id: usize) {
@@ -190,6 +223,26 @@ impl PrefixCache {
         self.node_mut(node.parent).children.remove(&node.tokens);
         self.unused.push(id);
         blocks.drop_hold(node.page);
+    }
+
+    /// Gives up the roots of trees that have no pages left.
+    fn drop_bare_roots(&mut self) {
+        let Self {
+            roots,
+            nodes,
+            unused,
+            ..
+        } = self;
+        roots.retain(|_, &mut id| {
+            let bare = nodes[id]
+                .as_ref()
+                .is_none_or(|root| root.children.is_empty());
+            if bare {
+                nodes[id] = None;
+                unused.push(id);
+            }
+            !bare
+        });
     }
 
     fn node(&self, id: usize) -> &Node {
@@ -211,12 +264,12 @@ mod tests {
         let mut sequence = Sequence::new();
         blocks.reserve(&mut sequence, tokens.len()).unwrap();
         sequence.set_len(tokens.len());
-        cache.insert(blocks, tokens, sequence.block_table());
+        cache.insert(blocks, 0, tokens, sequence.block_table());
         blocks.release(&mut sequence);
     }
 
     fn positions(cache: &PrefixCache, tokens: &[u32]) -> usize {
-        cache.find(tokens).iter().map(|hit| hit.positions).sum()
+        cache.find(0, tokens).iter().map(|hit| hit.positions).sum()
     }
 
     fn numbers(from: u32, count: usize) -> Vec<u32> {
@@ -259,7 +312,7 @@ mod tests {
         let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
         keep(&mut cache, &mut blocks, &numbers(0, 2 * PAGE));
         keep(&mut cache, &mut blocks, &numbers(1000, PAGE));
-        cache.touch(&cache.find(&numbers(0, PAGE)));
+        cache.touch(&cache.find(0, &numbers(0, PAGE)));
         assert_eq!(cache.evictable(&blocks), 3);
         // The second page of the first is the oldest; then the other sequence.
         cache.evict(&mut blocks, false);
@@ -275,7 +328,7 @@ mod tests {
     fn pages_in_use_are_given_up_last() {
         let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
         keep(&mut cache, &mut blocks, &numbers(0, PAGE));
-        let page = cache.find(&numbers(0, PAGE))[0].page;
+        let page = cache.find(0, &numbers(0, PAGE))[0].page;
         let mut sequence = Sequence::new();
         blocks.adopt(&mut sequence, page, PAGE);
         keep(&mut cache, &mut blocks, &numbers(1000, PAGE));
@@ -284,5 +337,23 @@ mod tests {
         assert_eq!(positions(&cache, &numbers(0, PAGE)), PAGE);
         assert_eq!(positions(&cache, &numbers(1000, PAGE)), 0);
         assert!(!cache.evict(&mut blocks, false) && cache.evict(&mut blocks, true));
+    }
+
+    #[test]
+    fn beginnings_of_another_salt_are_not_found_and_leave_nothing_behind() {
+        let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
+        for salt in 1..=20 {
+            let mut sequence = Sequence::new();
+            blocks.reserve(&mut sequence, PAGE).unwrap();
+            sequence.set_len(PAGE);
+            cache.insert(&mut blocks, salt, &numbers(0, PAGE), sequence.block_table());
+            blocks.release(&mut sequence);
+        }
+        assert_eq!(blocks.pages_in_use(), 20);
+        assert!(cache.find(0, &numbers(0, PAGE)).is_empty());
+        assert_eq!(cache.find(7, &numbers(0, PAGE))[0].positions, PAGE);
+        while cache.evict(&mut blocks, false) {}
+        assert_eq!(blocks.pages_in_use(), 0);
+        assert!(cache.roots.is_empty() && cache.nodes.iter().all(Option::is_none));
     }
 }

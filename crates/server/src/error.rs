@@ -226,6 +226,24 @@ impl From<EngineError> for ApiError {
             EngineError::Stopped => {
                 Self::unavailable("engine_stopped", "the model is being unloaded; try again")
             }
+            EngineError::Constraint { .. } => {
+                let mut api = Self::bad(error.to_string());
+                api.code = Some("invalid_constraint");
+                api
+            }
+            EngineError::Unavailable { what } => {
+                Self::unsupported(what, "not available with this model")
+            }
+            EngineError::Deadline => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "server_error",
+                Some("deadline_exceeded"),
+                error.to_string(),
+            ),
+            EngineError::Cancelled => Self::unavailable(
+                "cancelled",
+                "the server ended the request before it was complete; try again",
+            ),
             // The template refused the conversation (order of roles and the like), or the text is
             // longer than any context.
             EngineError::Model(

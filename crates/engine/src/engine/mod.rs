@@ -4,6 +4,7 @@
 //! wrong with it is that call's error and a long prompt of one does not delay the tokens of
 //! another. The engine's thread runs all requests together, step by step.
 
+mod embed;
 mod handle;
 mod sink;
 
@@ -16,17 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+pub use embed::EmbedOptions;
 pub use handle::{CancelHandle, Generation};
 
+use crate::constraint::{Grammars, Matcher};
 use crate::metrics::{Counters, EngineLoad};
 use crate::runner::Runner;
 use crate::sampler::Sampler;
-use crate::scheduler::{Budget, Job, Scheduler};
+use crate::scheduler::{Budget, Harvest, Job, Scheduler};
 use crate::speculate::Speculation;
 use crate::text::Text;
 use crate::{Error, Event, Prompt, Request, Result};
 use handle::Place;
-use sink::{EventSink, Listener};
+use sink::{EventSink, Listener, Outlet};
 
 /// Limits of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +59,13 @@ impl Default for Limits {
 /// what waits.
 pub struct Engine {
     text: Text,
+    grammars: Grammars,
     vocab_size: usize,
     context_len: usize,
+    hidden_size: usize,
     queue_len: usize,
     /// `None` only while the engine is dropped.
-    queue: Option<Sender<Vec<Submission>>>,
+    queue: Option<Sender<Vec<(Job, Outlet)>>>,
     /// Requests that wait.
     waiting: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
@@ -68,16 +73,11 @@ pub struct Engine {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What travels through the queue.
-struct Submission {
-    job: Job,
-    sink: EventSink,
-}
-
 impl Engine {
     /// Starts an engine on a runner and the text that belongs to it.
     pub fn start(runner: impl Runner + 'static, text: Text, limits: Limits) -> Result<Self> {
         let (vocab_size, context_len) = (runner.vocab_size(), runner.context_len());
+        let hidden_size = runner.hidden_size();
         let (queue, submissions) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let budget = Budget {
@@ -92,9 +92,11 @@ impl Engine {
             .spawn(move || serve(&mut scheduler, &submissions))
             .map_err(Error::Thread)?;
         Ok(Self {
+            grammars: Grammars::new(text.shared_tokenizer(), vocab_size),
             text,
             vocab_size,
             context_len,
+            hidden_size,
             queue_len: limits.queue_len,
             queue: Some(queue),
             waiting: Arc::default(),
@@ -161,18 +163,14 @@ impl Engine {
                 context_len: self.context_len,
             });
         }
-        for (what, asked) in [
-            ("logprobs", request.logprobs.is_some()),
-            ("prompt_logprobs", request.prompt_logprobs.is_some()),
-            ("constraint", request.constraint.is_some()),
-        ] {
-            if asked {
-                return Err(Error::Unavailable { what });
-            }
-        }
         let first_seed = request.sampling.seed.unwrap_or_else(draw_seed);
         let ends = self.text.ends(&request);
+        let matcher = match &request.constraint {
+            Some(constraint) => Some(self.grammars.compile(constraint, &ends)?),
+            None => None,
+        };
         let mut submissions = Vec::with_capacity(listeners.len());
+        let mut handles = Vec::with_capacity(listeners.len());
         let places = Place::take(&self.waiting, listeners.len(), self.queue_len)?;
         for ((listener, place), index) in listeners.into_iter().zip(places).zip(0..) {
             let seed = first_seed.wrapping_add(index);
@@ -190,28 +188,33 @@ impl Engine {
                 end_tokens: ends.clone(),
                 min_tokens: request.min_tokens,
                 deadline: request.deadline,
+                client: request.client,
+                priority: request.priority,
+                cache_salt: request.cache_salt,
+                logprobs: request.logprobs,
+                matcher: matcher.as_ref().map(Matcher::fork),
+                harvest: request
+                    .prompt_logprobs
+                    .map(|count| Harvest::logprobs(prompt.len(), count)),
                 submitted,
                 ..Job::new(prompt.clone(), sampler, max_tokens)
             };
-            submissions.push(Submission { job, sink });
+            handles.push(sink.cancel_handle());
+            submissions.push((job, Outlet::Events(sink)));
         }
-        let handles = submissions.iter().map(|s| s.sink.cancel_handle()).collect();
         let sent = match &self.queue {
             Some(queue) => queue.send(submissions),
             None => Err(mpsc::SendError(submissions)),
         };
         if let Err(mpsc::SendError(submissions)) = sent {
-            submissions.into_iter().for_each(|s| s.sink.disown());
+            for (_, outlet) in submissions {
+                if let Outlet::Events(sink) = outlet {
+                    sink.disown();
+                }
+            }
             return Err(Error::Stopped);
         }
         Ok(handles)
-    }
-
-    /// For each of `tokens`, the mean of the model's final hidden states over all its tokens, scaled
-    /// to length 1. Waits in the same line as requests do.
-    pub fn embed(&self, tokens: Vec<Vec<u32>>) -> Result<Vec<Vec<f32>>> {
-        drop(tokens);
-        Err(Error::Unavailable { what: "embed" })
     }
 
     /// How busy the engine is, and what it has done since it started.
@@ -267,8 +270,8 @@ fn draw_seed() -> u64 {
 
 /// The engine's thread: steps while there is work, sleeps while there is none.
 fn serve<R: Runner>(
-    scheduler: &mut Scheduler<R, EventSink>,
-    submissions: &Receiver<Vec<Submission>>,
+    scheduler: &mut Scheduler<R, Outlet>,
+    submissions: &Receiver<Vec<(Job, Outlet)>>,
 ) {
     loop {
         let first = if scheduler.is_idle() {
@@ -279,8 +282,8 @@ fn serve<R: Runner>(
         } else {
             None
         };
-        for Submission { job, sink } in first.into_iter().chain(submissions.try_iter()).flatten() {
-            scheduler.submit(job, sink);
+        for jobs in first.into_iter().chain(submissions.try_iter()) {
+            scheduler.submit(jobs);
         }
         // A broken promise inside the decoder costs the answers at hand, not the process.
         if catch_unwind(AssertUnwindSafe(|| scheduler.step())).is_err() {

@@ -1,9 +1,10 @@
-//! Turns the scheduler's progress into events.
+//! Turns the scheduler's progress into what callers of the engine wait for.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::embed::EmbeddingSink;
 use super::handle::{CancelHandle, Place};
 use crate::scheduler::Sink;
 use crate::text::TextStream;
@@ -11,6 +12,57 @@ use crate::{Error, Event, FinishReason, Stats, TokenLogprob};
 
 /// Who is told of the events.
 pub(super) type Listener = Box<dyn FnMut(Event) + Send>;
+
+/// Where a job's results go.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    Events(EventSink),
+    Embedding(EmbeddingSink),
+}
+
+/// Calls the method of whichever sink it is.
+macro_rules! either {
+    ($outlet:expr, $sink:ident => $call:expr) => {
+        match $outlet {
+            Outlet::Events($sink) => $call,
+            Outlet::Embedding($sink) => $call,
+        }
+    };
+}
+
+impl Sink for Outlet {
+    fn started(&mut self, cached_tokens: usize) {
+        either!(self, sink => sink.started(cached_tokens));
+    }
+
+    fn prefill(&mut self, done: usize) {
+        either!(self, sink => sink.prefill(done));
+    }
+
+    fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>) {
+        either!(self, sink => sink.prompt_logprobs(logprobs));
+    }
+
+    fn embedding(&mut self, embedding: Vec<f32>) {
+        either!(self, sink => sink.embedding(embedding));
+    }
+
+    fn token(&mut self, id: u32, logprob: Option<TokenLogprob>) -> bool {
+        either!(self, sink => sink.token(id, logprob))
+    }
+
+    fn cancelled(&self) -> bool {
+        either!(self, sink => sink.cancelled())
+    }
+
+    fn finish(self, reason: FinishReason, stats: Stats) {
+        either!(self, sink => sink.finish(reason, stats));
+    }
+
+    fn fail(self, message: &str) {
+        either!(self, sink => sink.fail(message));
+    }
+}
 
 /// One request's way out.
 pub(super) struct EventSink {
@@ -81,6 +133,10 @@ impl Sink for EventSink {
 
     fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>) {
         self.send(Event::PromptLogprobs(logprobs));
+    }
+
+    fn embedding(&mut self, _: Vec<f32>) {
+        unreachable!("embeddings have a sink of their own");
     }
 
     fn token(&mut self, id: u32, logprob: Option<TokenLogprob>) -> bool {

@@ -62,6 +62,14 @@ impl Runner for DecoderRunner {
         self.decoder.logits()
     }
 
+    fn hidden_size(&self) -> usize {
+        self.decoder.config().hidden_size
+    }
+
+    fn hidden(&self) -> &[f32] {
+        self.decoder.hidden_states()
+    }
+
     fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         self.decoder
             .thread_pool()

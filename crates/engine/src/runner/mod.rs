@@ -30,6 +30,16 @@ pub trait Runner: Send {
     /// The logits of the last call, in the order of its chunks and their tokens.
     fn logits(&self) -> Logits<'_>;
 
+    /// Length of a hidden state; 0: this model gives none.
+    fn hidden_size(&self) -> usize {
+        0
+    }
+
+    /// The final hidden states of the last call, of the tokens of chunks that asked for them.
+    fn hidden(&self) -> &[f32] {
+        &[]
+    }
+
     /// Calls `job` once for each index below `count`, on several threads where there are some.
     fn for_each(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         (0..count).for_each(job);

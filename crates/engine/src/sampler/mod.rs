@@ -248,7 +248,7 @@ fn first_equal(logits: &[f32], largest: f32) -> u32 {
 }
 
 /// A key whose ascending order is that of descending logits, and of ascending ids among equals.
-fn key_of(id: u32, logit: f32) -> u64 {
+pub(crate) fn key_of(id: u32, logit: f32) -> u64 {
     // Adding zero makes -0 and 0 the same.
     let bits = (logit + 0.0).to_bits();
     let ascending = if bits >> 31 == 1 {
@@ -259,7 +259,7 @@ fn key_of(id: u32, logit: f32) -> u64 {
     u64::from(!ascending) << 32 | u64::from(id)
 }
 
-fn id_of(key: u64) -> u32 {
+pub(crate) fn id_of(key: u64) -> u32 {
     key as u32
 }
 

@@ -2,6 +2,7 @@
 
 use super::task::{Running, Sink};
 use super::{Scheduler, Share};
+use crate::metrics::Counters;
 use crate::runner::{PAGE, Runner};
 
 impl<R: Runner, S: Sink> Scheduler<R, S> {
@@ -54,15 +55,20 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         let mut running = self.running.remove(index);
         running.task.forget_draft();
         self.keep(&mut running);
-        self.waiting.push_front(running.task);
+        Counters::add(&self.counters.preemptions, 1);
+        self.line.rejoin(running.task);
     }
 
     /// Leaves a sequence's pages to those that begin alike.
     pub(super) fn keep(&mut self, running: &mut Running<S>) {
         let blocks = self.runner.blocks();
         let evaluated = &running.task.tokens[..running.sequence.len()];
-        self.prefix
-            .insert(blocks, evaluated, running.sequence.block_table());
+        self.prefix.insert(
+            blocks,
+            running.task.cache_salt,
+            evaluated,
+            running.sequence.block_table(),
+        );
         blocks.release(&mut running.sequence);
     }
 
@@ -72,6 +78,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         let whole = running.sequence.len() / PAGE * PAGE;
         self.prefix.insert(
             self.runner.blocks(),
+            running.task.cache_salt,
             &running.task.tokens[..whole],
             running.sequence.block_table(),
         );

@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use crate::runner::{Logits, Sequence};
+use super::harvest::Harvest;
+use super::line::Standing;
+use crate::constraint::Matcher;
+use crate::logprob::token_logprob;
+use crate::runner::{Logits, LogitsWanted, Sequence};
 use crate::sampler::Sampler;
 use crate::speculate::Lookup;
 use crate::{FinishReason, Result, Stats, TokenLogprob};
@@ -10,7 +14,8 @@ use crate::{FinishReason, Result, Stats, TokenLogprob};
 /// One generation, as token ids.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// At least one token; with `max_tokens`, within the context.
+    /// At least one token; with `max_tokens`, within the context. A job that harvests may have no
+    /// tokens to choose.
     pub(crate) prompt: Vec<u32>,
     pub(crate) sampler: Sampler,
     pub(crate) max_tokens: usize,
@@ -20,6 +25,16 @@ pub(crate) struct Job {
     pub(crate) min_tokens: usize,
     /// When to end with what there is.
     pub(crate) deadline: Option<Instant>,
+    pub(crate) client: u64,
+    pub(crate) priority: i32,
+    /// Whom beginnings are shared with.
+    pub(crate) cache_salt: u64,
+    /// Log-probabilities of the tokens chosen, with this many alternatives.
+    pub(crate) logprobs: Option<usize>,
+    /// What is wanted of the prompt itself.
+    pub(crate) harvest: Option<Harvest>,
+    /// What the answer must look like.
+    pub(crate) matcher: Option<Matcher>,
 }
 
 impl Job {
@@ -33,6 +48,12 @@ impl Job {
             end_tokens: Vec::new(),
             min_tokens: 0,
             deadline: None,
+            client: 0,
+            priority: 0,
+            cache_salt: 0,
+            logprobs: None,
+            harvest: None,
+            matcher: None,
         }
     }
 }
@@ -45,6 +66,8 @@ pub(crate) trait Sink: Send {
     fn prefill(&mut self, done: usize);
     /// How likely the prompt's tokens were.
     fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>);
+    /// The mean of the prompt's hidden states, of length 1.
+    fn embedding(&mut self, embedding: Vec<f32>);
     /// A token was chosen. Gives whether it ends the answer.
     fn token(&mut self, id: u32, logprob: Option<TokenLogprob>) -> bool;
     /// Whether to end as soon as possible; asked before every step.
@@ -64,7 +87,18 @@ pub(super) struct Task<S> {
     drafted: usize,
     prompt_len: usize,
     max_tokens: usize,
+    end_tokens: Vec<u32>,
+    min_tokens: usize,
+    deadline: Option<Instant>,
+    pub(super) standing: Standing,
+    pub(super) cache_salt: u64,
+    logprobs: Option<usize>,
+    /// Until all of it is there.
+    pub(super) harvest: Option<Harvest>,
+    /// Other answers to the same prompt, which begin when it is evaluated.
+    pub(super) siblings: Vec<Task<S>>,
     sampler: Sampler,
+    matcher: Option<Matcher>,
     pub(super) lookup: Lookup,
     stats: Stats,
     /// Prompt tokens that the sink knows to be done.
@@ -96,6 +130,22 @@ impl<S> Running<S> {
     }
 }
 
+impl<S> Task<S> {
+    /// It ran before.
+    pub(super) fn has_started(&self) -> bool {
+        self.started_at.is_some()
+    }
+
+    pub(super) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// Tokens chosen so far.
+    pub(super) fn chosen(&self) -> usize {
+        self.stats.completion_tokens
+    }
+}
+
 impl<S: Sink> Task<S> {
     pub(super) fn new(job: Job, sink: S) -> Self {
         Self {
@@ -107,6 +157,15 @@ impl<S: Sink> Task<S> {
             tokens: job.prompt,
             drafted: 0,
             max_tokens: job.max_tokens,
+            end_tokens: job.end_tokens,
+            min_tokens: job.min_tokens,
+            deadline: job.deadline,
+            standing: Standing::new(job.client, job.priority),
+            cache_salt: job.cache_salt,
+            logprobs: job.logprobs,
+            harvest: job.harvest,
+            matcher: job.matcher,
+            siblings: Vec::new(),
             sampler: job.sampler,
             lookup: Lookup::default(),
             reported: 0,
@@ -119,9 +178,30 @@ impl<S: Sink> Task<S> {
     }
 
     /// The tokens that may come from the cache: all but the last, which must be evaluated to have
-    /// logits.
+    /// logits, and of a prompt that is harvested only those that have been.
     pub(super) fn reusable(&self) -> &[u32] {
-        &self.tokens[..self.tokens.len() - 1]
+        let harvested = self.harvest.as_ref().map(Harvest::positions);
+        let most = self.tokens.len() - 1;
+        &self.tokens[..harvested.unwrap_or(most).min(most)]
+    }
+
+    /// Why to end at once, if there is a reason.
+    pub(super) fn ends_now(&self, now: Instant) -> Option<FinishReason> {
+        if self.sink.cancelled() {
+            Some(FinishReason::Cancelled)
+        } else if self.deadline.is_some_and(|deadline| deadline <= now) {
+            Some(FinishReason::Deadline)
+        } else {
+            None
+        }
+    }
+
+    /// The first of the other answers to the same prompt, which takes this one's place before them.
+    pub(super) fn successor(&mut self) -> Option<Self> {
+        let mut siblings = std::mem::take(&mut self.siblings).into_iter();
+        let mut successor = siblings.next()?;
+        successor.siblings = siblings.collect();
+        Some(successor)
     }
 
     /// The task has its place, for the first time or again.
@@ -132,6 +212,11 @@ impl<S: Sink> Task<S> {
             self.reported = cached_tokens;
             self.sink.started(cached_tokens);
         }
+    }
+
+    /// How much of the prompt was in the cache.
+    pub(super) fn cached_tokens(&self) -> usize {
+        self.stats.cached_tokens
     }
 
     /// The first `done` tokens are evaluated.
@@ -146,16 +231,17 @@ impl<S: Sink> Task<S> {
         }
     }
 
-    /// Tokens chosen so far.
-    pub(super) fn chosen(&self) -> usize {
-        self.stats.completion_tokens
-    }
-
     /// Guesses up to `count` tokens, which are evaluated together with the last one. Gives how many.
     pub(super) fn draft(&mut self, count: usize) -> usize {
         // The last token that may be chosen needs no guess after it.
-        let room = self.max_tokens - self.stats.completion_tokens - 1;
-        let guessed = self.lookup.draft(&self.tokens, count.min(room));
+        let room = self
+            .max_tokens
+            .saturating_sub(self.stats.completion_tokens + 1);
+        let mut guessed = self.lookup.draft(&self.tokens, count.min(room));
+        if let Some(matcher) = &mut self.matcher {
+            // What the constraint refuses is certainly wrong.
+            guessed.truncate(matcher.valid_len(&guessed));
+        }
         self.drafted = guessed.len();
         self.tokens.extend(guessed);
         self.drafted
@@ -167,9 +253,40 @@ impl<S: Sink> Task<S> {
         self.drafted = 0;
     }
 
-    /// Rows of logits that the task gets when all its tokens are evaluated.
+    /// The logits that the task wants of a chunk that ends before its `end`th token.
+    pub(super) fn wanted(&self, end: usize) -> LogitsWanted {
+        match &self.harvest {
+            Some(harvest) => harvest.wanted(),
+            None if end < self.tokens.len() => LogitsWanted::None,
+            None if self.drafted == 0 => LogitsWanted::Last,
+            None => LogitsWanted::All,
+        }
+    }
+
+    /// Rows of logits that the next choice looks at, the last ones of the task's chunk.
     pub(super) fn rows(&self) -> usize {
         1 + self.drafted
+    }
+
+    pub(super) fn prompt_len(&self) -> usize {
+        self.prompt_len
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Hands over what was wanted of the prompt, if all of it is there.
+    pub(super) fn deliver_harvest(&mut self) {
+        if let Some(harvest) = self.harvest.take_if(|harvest| harvest.is_complete()) {
+            for sibling in &mut self.siblings {
+                sibling.harvest = Some(harvest.clone());
+            }
+            match harvest {
+                Harvest::Logprobs { found, .. } => self.sink.prompt_logprobs(found),
+                Harvest::Hidden { .. } => self.sink.embedding(harvest.embedding()),
+            }
+        }
     }
 
     /// Chooses the next tokens: one, and one more for each guess that proves right, since the row
@@ -188,9 +305,18 @@ impl<S: Sink> Task<S> {
         for row in row..=row + drafted {
             self.logits.clear();
             self.logits.extend_from_slice(logits.row(row));
+            self.rule_out()?;
             // The token's position: nothing else but the seed decides its draw.
             let id = self.sampler.sample(&mut self.logits, self.tokens.len())?;
-            end = self.push(id);
+            let logprob = match self.logprobs {
+                Some(count) => Some(token_logprob(logits.row(row), id, count)?),
+                None => None,
+            };
+            let complete = self.accept(id)?;
+            end = self.push(id, logprob);
+            if complete {
+                end = Some(FinishReason::Stop);
+            }
             if end.is_some() || guesses.get(right) != Some(&id) {
                 break;
             }
@@ -202,14 +328,39 @@ impl<S: Sink> Task<S> {
         Ok(end)
     }
 
-    fn push(&mut self, id: u32) -> Option<FinishReason> {
+    /// Rules out what may not be chosen from the logits at hand.
+    fn rule_out(&mut self) -> Result<()> {
+        let mut may_go_on = true;
+        if let Some(matcher) = &mut self.matcher {
+            matcher.mask(&mut self.logits)?;
+            // Where the constraint leaves nothing but the end, it ends before `min_tokens`.
+            may_go_on = Matcher::is_open(&self.logits, &self.end_tokens);
+        }
+        if self.stats.completion_tokens < self.min_tokens && may_go_on {
+            for &id in &self.end_tokens {
+                self.logits[id as usize] = f32::NEG_INFINITY;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on in the constraint. Tells whether the answer is complete.
+    fn accept(&mut self, id: u32) -> Result<bool> {
+        match &mut self.matcher {
+            // What ends the answer is no part of it.
+            Some(matcher) if self.end_tokens.binary_search(&id).is_err() => matcher.accept(id),
+            _ => Ok(false),
+        }
+    }
+
+    fn push(&mut self, id: u32, logprob: Option<TokenLogprob>) -> Option<FinishReason> {
         self.tokens.push(id);
         self.stats.completion_tokens += 1;
         if self.first_token_at.is_none() {
             self.first_token_at = Some(Instant::now());
             self.stats.ttft_ms = ms_since(self.submitted);
         }
-        if self.sink.token(id, None) {
+        if self.sink.token(id, logprob) {
             Some(FinishReason::Stop)
         } else if self.stats.completion_tokens == self.max_tokens {
             Some(FinishReason::Length)
@@ -226,6 +377,9 @@ impl<S: Sink> Task<S> {
     }
 
     pub(super) fn fail(self, message: &str) {
+        for sibling in self.siblings {
+            sibling.fail(message);
+        }
         self.sink.fail(message);
     }
 }

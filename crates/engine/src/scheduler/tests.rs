@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::runner::{BlockPool, Logits, Page};
+use crate::runner::{BlockPool, Chunk, Logits, LogitsWanted, PAGE, Page};
 use crate::sampler::Sampler;
-use crate::{Sampling, Stats, TokenLogprob};
+use crate::{Error, FinishReason, Result, Sampling, Stats, TokenLogprob};
 use proptest::prelude::*;
 
 const VOCAB: usize = 7;
 const CONTEXT: usize = 4 * PAGE;
 
 /// Its next token is a hash of all before.
-struct HashRunner {
+pub(super) struct HashRunner {
     blocks: BlockPool,
     pages: HashMap<Page, [u32; PAGE]>,
     logits: Vec<f32>,
@@ -69,7 +69,7 @@ impl Runner for HashRunner {
                 .map(|position| self.pages[&table[position / PAGE]][position % PAGE])
                 .collect();
             let rows = match chunk.logits {
-                LogitsWanted::None => end..end,
+                LogitsWanted::None | LogitsWanted::Hidden => end..end,
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => start..end,
             };
@@ -91,13 +91,14 @@ impl Runner for HashRunner {
 struct Record {
     cached: Option<usize>,
     prefill: Vec<usize>,
+    embedding: Option<Vec<f32>>,
     prompt_logprobs: Option<Vec<Option<TokenLogprob>>>,
     tokens: Vec<u32>,
     end: Option<Result<(FinishReason, Stats), String>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Watch {
+pub(super) struct Watch {
     record: Arc<Mutex<Record>>,
     cancel: Arc<Mutex<bool>>,
 }
@@ -107,7 +108,15 @@ impl Watch {
         look(&mut self.record.lock().unwrap())
     }
 
-    fn ended(&self) -> (FinishReason, Stats) {
+    pub(super) fn has_started(&self) -> bool {
+        self.with(|r| r.cached.is_some())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.with(|r| r.end.is_some())
+    }
+
+    pub(super) fn ended(&self) -> (FinishReason, Stats) {
         self.with(|r| r.end.clone().unwrap().unwrap())
     }
 }
@@ -123,6 +132,10 @@ impl Sink for Watch {
 
     fn prompt_logprobs(&mut self, logprobs: Vec<Option<TokenLogprob>>) {
         self.with(|r| assert!(r.prompt_logprobs.replace(logprobs).is_none()));
+    }
+
+    fn embedding(&mut self, embedding: Vec<f32>) {
+        self.with(|r| assert!(r.embedding.replace(embedding).is_none()));
     }
 
     fn token(&mut self, id: u32, _: Option<TokenLogprob>) -> bool {
@@ -143,7 +156,7 @@ impl Sink for Watch {
     }
 }
 
-fn scheduler(pages: usize, budget: Budget) -> Scheduler<HashRunner, Watch> {
+pub(super) fn scheduler(pages: usize, budget: Budget) -> Scheduler<HashRunner, Watch> {
     let runner = HashRunner {
         blocks: BlockPool::new(pages),
         pages: HashMap::new(),
@@ -154,7 +167,7 @@ fn scheduler(pages: usize, budget: Budget) -> Scheduler<HashRunner, Watch> {
     Scheduler::new(runner, budget, Arc::default())
 }
 
-fn plain(prefill_chunk: usize) -> Budget {
+pub(super) fn plain(prefill_chunk: usize) -> Budget {
     Budget {
         max_sequences: 8,
         prefill_chunk,
@@ -162,23 +175,67 @@ fn plain(prefill_chunk: usize) -> Budget {
     }
 }
 
+/// Who asks, and for how many answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking {
+    pub(super) client: u64,
+    pub(super) priority: i32,
+    pub(super) n: usize,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self {
+            client: 0,
+            priority: 0,
+            n: 1,
+        }
+    }
+}
+
+pub(super) fn submit_group(
+    scheduler: &mut Scheduler<HashRunner, Watch>,
+    prompt: &[u32],
+    max_tokens: usize,
+    asking: Asking,
+) -> Vec<Watch> {
+    let greedy = Sampling {
+        temperature: 0.0,
+        ..Sampling::default()
+    };
+    let watches = vec![(); asking.n].into_iter().map(|()| Watch::default());
+    let watches: Vec<Watch> = watches.collect();
+    let jobs = watches.iter().map(|watch| {
+        let sampler = Sampler::new(greedy.clone(), 0, VOCAB, prompt).unwrap();
+        let job = Job {
+            client: asking.client,
+            priority: asking.priority,
+            ..Job::new(prompt.to_vec(), sampler, max_tokens)
+        };
+        (job, watch.clone())
+    });
+    scheduler.submit(jobs.collect());
+    watches
+}
+
+pub(super) fn submit_as(
+    scheduler: &mut Scheduler<HashRunner, Watch>,
+    prompt: &[u32],
+    max_tokens: usize,
+    asking: Asking,
+) -> Watch {
+    submit_group(scheduler, prompt, max_tokens, asking).remove(0)
+}
+
 fn submit(
     scheduler: &mut Scheduler<HashRunner, Watch>,
     prompt: &[u32],
     max_tokens: usize,
 ) -> Watch {
-    let greedy = Sampling {
-        temperature: 0.0,
-        ..Sampling::default()
-    };
-    let watch = Watch::default();
-    let sampler = Sampler::new(greedy, 0, VOCAB, prompt).unwrap();
-    let job = Job::new(prompt.to_vec(), sampler, max_tokens);
-    scheduler.submit(job, watch.clone());
-    watch
+    submit_as(scheduler, prompt, max_tokens, Asking::default())
 }
 
-fn run(scheduler: &mut Scheduler<HashRunner, Watch>) {
+pub(super) fn run(scheduler: &mut Scheduler<HashRunner, Watch>) {
     let mut steps = 0;
     while !scheduler.is_idle() {
         scheduler.step();
@@ -281,6 +338,26 @@ fn answers_to_one_prompt_evaluate_it_once() {
     for watch in watches {
         watch.with(|r| assert_eq!(r.tokens, by_definition(&prompt, 10)));
     }
+}
+
+#[test]
+fn answers_that_belong_together_evaluate_their_prompt_exactly_once() {
+    let mut scheduler = scheduler(64, plain(32));
+    let prompt: Vec<u32> = (0..150).map(|i| i % 5).collect();
+    let asking = Asking {
+        n: 5,
+        ..Asking::default()
+    };
+    let watches = submit_group(&mut scheduler, &prompt, 10, asking);
+    run(&mut scheduler);
+    let evaluated: usize = scheduler.runner.calls.concat().iter().sum();
+    // The last token of an answer is chosen and never evaluated.
+    assert_eq!(evaluated, 150 + 5 * 9);
+    for watch in watches {
+        watch.with(|r| assert_eq!(r.tokens, by_definition(&prompt, 10)));
+        watch.with(|r| assert_eq!(r.prefill.last(), Some(&150)));
+    }
+    assert_no_leak(&mut scheduler);
 }
 
 #[test]
@@ -389,6 +466,8 @@ fn guesses_save_calls_and_change_nothing() {
 struct Asked {
     prompt: Vec<u32>,
     max_tokens: usize,
+    /// Answers to the prompt; only the first is cancelled.
+    n: usize,
     /// Submitted before this step.
     at: usize,
     /// Cancelled this many steps later.
@@ -402,12 +481,13 @@ prop_compose! {
         shared in 0_usize..170,
         own in prop::collection::vec(0_u32..4, 1..20),
         max_tokens in 1_usize..60,
+        n in prop_oneof![3 => Just(1_usize), 1 => 2_usize..6],
         at in 0_usize..60,
         cancel_after in prop::option::weighted(0.2, 0_usize..40),
     ) -> Asked {
         let mut prompt: Vec<u32> = (0..shared as u32).map(|i| (i * (beginning + 1)) % 5).collect();
         prompt.extend(own);
-        Asked { prompt, max_tokens, at, cancel_after }
+        Asked { prompt, max_tokens, n, at, cancel_after }
     }
 }
 
@@ -428,14 +508,15 @@ proptest! {
         };
         let budget = Budget { max_sequences, prefill_chunk, speculation };
         let mut scheduler = scheduler(pages, budget);
-        let mut watches: Vec<Option<Watch>> = vec![None; asked.len()];
+        let mut watches: Vec<Vec<Watch>> = vec![Vec::new(); asked.len()];
         let mut step = 0;
         while step < 100 || !scheduler.is_idle() {
             for (asked, watch) in asked.iter().zip(&mut watches) {
                 if asked.at == step {
-                    *watch = Some(submit(&mut scheduler, &asked.prompt, asked.max_tokens));
+                    let (prompt, asking) = (&asked.prompt, Asking { n: asked.n, ..Asking::default() });
+                    *watch = submit_group(&mut scheduler, prompt, asked.max_tokens, asking);
                 }
-                if let (Some(after), Some(watch)) = (asked.cancel_after, &watch) {
+                if let (Some(after), Some(watch)) = (asked.cancel_after, watch.first()) {
                     *watch.cancel.lock().unwrap() |= asked.at + after <= step;
                 }
             }
@@ -443,14 +524,15 @@ proptest! {
             step += 1;
             prop_assert!(step < 100_000, "no progress");
         }
-        for (asked, watch) in asked.iter().zip(&watches) {
-            let watch = watch.as_ref().unwrap();
-            let (reason, stats) = watch.ended();
-            let tokens = watch.with(|r| r.tokens.clone());
-            prop_assert_eq!(&tokens, &by_definition(&asked.prompt, tokens.len()));
-            prop_assert_eq!(stats.completion_tokens, tokens.len());
-            let whole = reason == FinishReason::Length && tokens.len() == asked.max_tokens;
-            prop_assert!(whole || asked.cancel_after.is_some());
+        for (asked, watches) in asked.iter().zip(&watches) {
+            for (index, watch) in watches.iter().enumerate() {
+                let (reason, stats) = watch.ended();
+                let tokens = watch.with(|r| r.tokens.clone());
+                prop_assert_eq!(&tokens, &by_definition(&asked.prompt, tokens.len()));
+                prop_assert_eq!(stats.completion_tokens, tokens.len());
+                let whole = reason == FinishReason::Length && tokens.len() == asked.max_tokens;
+                prop_assert!(whole || index == 0 && asked.cancel_after.is_some());
+            }
         }
         assert_no_leak(&mut scheduler);
     }

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod constraints;
 mod decoder;
 mod engine;
+mod requests;
 mod schedule;
+mod scores;
 mod support;
 mod tidy;

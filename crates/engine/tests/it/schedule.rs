@@ -66,7 +66,7 @@ impl Runner for Witness {
                 .map(|at| self.pages[&table[at / PAGE]][at % PAGE])
                 .collect();
             let rows = match chunk.logits {
-                LogitsWanted::None => end..end,
+                LogitsWanted::None | LogitsWanted::Hidden => end..end,
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => start..end,
             };

@@ -122,7 +122,7 @@ impl Runner for Script {
             self.blocks.reserve(chunk.sequence, len)?;
             chunk.sequence.set_len(len);
             let rows = match chunk.logits {
-                LogitsWanted::None => 0,
+                LogitsWanted::None | LogitsWanted::Hidden => 0,
                 LogitsWanted::Last => 1,
                 LogitsWanted::All => chunk.tokens.len(),
             };

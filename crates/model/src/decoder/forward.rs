@@ -42,6 +42,8 @@ pub(super) struct Scratch {
     sin: Vec<Vec<f32>>,
     /// `[rows wanted, vocab]`.
     pub(super) logits: Vec<f32>,
+    /// `[rows wanted, d]` normed, for chunks that want hidden states.
+    pub(super) final_hidden: Vec<f32>,
 }
 
 /// A chunk's place in the batch.
@@ -72,6 +74,7 @@ impl Decoder {
         for (chunk, place) in chunks.iter_mut().zip(&places) {
             chunk.sequence.set_len(place.start + place.tokens);
         }
+        self.final_hidden(chunks, &places);
         self.head(chunks, &places);
         Ok(self.logits())
     }
@@ -343,6 +346,27 @@ impl Decoder {
         );
     }
 
+    /// Norms the rows of chunks that want hidden states.
+    fn final_hidden(&mut self, chunks: &[Chunk<'_>], places: &[Place]) {
+        let d = self.config.hidden_size;
+        let s = &mut self.scratch;
+        s.hidden.clear();
+        for (chunk, place) in chunks.iter().zip(places) {
+            if chunk.logits == LogitsWanted::Hidden {
+                let rows = &s.x[place.first_row * d..][..place.tokens * d];
+                s.hidden.extend_from_slice(rows);
+            }
+        }
+        norm(
+            self.cpu,
+            &self.pool,
+            &s.hidden,
+            &self.weights.final_norm,
+            self.config.rms_norm_eps,
+            &mut s.final_hidden,
+        );
+    }
+
     fn head(&mut self, chunks: &[Chunk<'_>], places: &[Place]) {
         let config = &self.config;
         let (cpu, pool, d) = (self.cpu, &self.pool, config.hidden_size);
@@ -351,7 +375,7 @@ impl Decoder {
         for (chunk, place) in chunks.iter().zip(places) {
             let end = place.first_row + place.tokens;
             let wanted = match chunk.logits {
-                LogitsWanted::None => end..end,
+                LogitsWanted::None | LogitsWanted::Hidden => end..end,
                 LogitsWanted::Last => end - 1..end,
                 LogitsWanted::All => place.first_row..end,
             };

@@ -85,6 +85,8 @@ pub enum LogitsWanted {
     Last,
     /// Those after each token.
     All,
+    /// None, but the final hidden state of each token.
+    Hidden,
 }
 
 /// Logits of one call, a row for each token that asked, in the order of chunks and tokens.
@@ -163,6 +165,11 @@ impl Decoder {
     /// The logits of the last call.
     pub fn logits(&self) -> Logits<'_> {
         Logits::new(&self.scratch.logits, self.config.vocab_size)
+    }
+
+    /// The final hidden states of the last call, `hidden_size` for each token that asked.
+    pub fn hidden_states(&self) -> &[f32] {
+        &self.scratch.final_hidden
     }
 
     /// Bytes of weights that one generated token reads.
