@@ -196,8 +196,9 @@ fn write_tools(grammar: &mut String, shape: &Shape, tools: &[Tool]) {
 /// otherwise fill its answer with it.
 fn arguments_schema(parameters: Option<&Value>) -> Value {
     let mut schema = match parameters {
-        Some(Value::Object(schema)) if !schema.is_empty() => schema.clone(),
-        _ => serde_json::Map::new(),
+        Some(Value::Object(schema)) => schema.clone(),
+        // A function without parameters is one that takes none.
+        _ => serde_json::Map::from_iter([("additionalProperties".to_owned(), false.into())]),
     };
     schema.entry("type").or_insert_with(|| "object".into());
     schema.insert(
