@@ -72,6 +72,11 @@ fn check_headers(request: &Request) -> ApiResult<()> {
 
 /// Reads JSON; an error names the field.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    // A list would be taken for the fields in their order, which nobody means.
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'{') {
+        return Err(ApiError::bad("body: allowed is a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -125,7 +130,15 @@ mod tests {
         assert_eq!(error.code, Some("unknown_parameter"));
         let error = parse::<Sample>(br#"{"list": []} x"#).unwrap_err();
         assert!(error.message.starts_with("body: "), "{}", error.message);
-        let deep = vec![b'['; 1 << 20];
-        assert!(parse::<serde_json::Value>(&deep).is_err());
+        for list in [&b"[[1]]"[..], b"", b" 7", b"null"] {
+            assert!(parse::<Sample>(list).is_err());
+        }
+        let deep = [br#"{"a":"#.to_vec(), vec![b'['; 1 << 20]].concat();
+        let error = parse::<serde_json::Value>(&deep).unwrap_err();
+        assert!(
+            error.message.contains("recursion limit"),
+            "{}",
+            error.message
+        );
     }
 }

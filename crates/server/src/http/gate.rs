@@ -22,6 +22,9 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     let route = route_name(&request);
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
+    // Where a length stands beside it, another server before this one may have seen another end of
+    // this request: nothing that follows on this connection is taken for a request.
+    let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
     let (mut response, key) = match check(&app, &request) {
         Ok(Passed::Preflight) => (preflight(&request), None),
         Ok(Passed::Through(caller)) => {
@@ -30,14 +33,12 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
             request.extensions_mut().insert(caller);
             (next.run(request).await, key)
         }
-        Err(error) => {
-            let mut response = error.into_response();
-            if app.is_draining() {
-                close(&mut response);
-            }
-            (response, None)
-        }
+        Err(error) => (error.into_response(), None),
     };
+    if in_chunks || app.is_draining() {
+        let closing = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, closing);
+    }
     if let Some(origin) = origin.filter(|origin| allowed_origin(&app, origin)) {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -179,11 +180,6 @@ fn preflight(request: &Request) -> Response {
         HeaderValue::from_static("600"),
     );
     response
-}
-
-fn close(response: &mut Response) {
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// The route's pattern, one of a fixed set.

@@ -55,9 +55,9 @@ fn bodies_that_are_no_json_are_refused() {
     let before = resident_kib(&server);
     // Nested arrays to the limit of a body: refused by their depth, not by their memory.
     let deep = vec![b'['; 8 << 20];
-    post(&deep).fails(400, "recursion limit");
-    let inside = [&br#"{"model": "a", "messages": "#[..], &deep[..1 << 20]].concat();
-    post(&inside).fails(400, "");
+    post(&deep).fails(400, "allowed is a JSON object");
+    let inside = [&br#"{"model": "a", "metadata": "#[..], &deep[..1 << 20]].concat();
+    post(&inside).fails(400, "recursion limit");
     assert!(resident_kib(&server) < before + (64 << 10));
     answers(&server);
 }
@@ -214,16 +214,6 @@ fn heads_that_two_servers_could_read_differently_are_refused() {
         ("space before the colon", head("Content-Length : 5") + &body),
         ("a folded line", head("X-A: a\r\n b") + &body),
         (
-            "length and coding",
-            head(&format!(
-                "Content-Length: {length}\r\nTransfer-Encoding: chunked"
-            )) + &chunked,
-        ),
-        (
-            "coding and length",
-            head("Transfer-Encoding: chunked\r\nContent-Length: 5") + &chunked,
-        ),
-        (
             "a chunk of a wrong size",
             head("Transfer-Encoding: chunked") + "zz\r\nabc\r\n0\r\n\r\n",
         ),
@@ -233,7 +223,7 @@ fn heads_that_two_servers_could_read_differently_are_refused() {
         ),
         (
             "no host",
-            format!("GET /v1/models HTTP/1.1\r\nConnection: close\r\n\r\n"),
+            "GET /v1/models HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(),
         ),
         ("no HTTP", "hello\r\n\r\n".to_owned()),
         (
@@ -244,9 +234,21 @@ fn heads_that_two_servers_could_read_differently_are_refused() {
         let response = server.raw(bytes.as_bytes());
         assert_eq!(response.status, 400, "{what}: {}", response.body);
     }
+    // A length beside the coding: the coding counts, and what follows is no second request.
+    let hidden = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for more in [
+        format!("Content-Length: {length}\r\nTransfer-Encoding: chunked"),
+        "Transfer-Encoding: chunked\r\nContent-Length: 5".to_owned(),
+    ] {
+        let kept = head(&more).replace("Connection: close\r\n", "");
+        let response = server.raw((kept + &chunked + hidden).as_bytes());
+        assert_eq!(response.status, 200, "{}", response.body);
+        assert_eq!(response.header("connection"), Some("close"));
+        assert!(!response.body.contains("HTTP/1.1"), "{}", response.body);
+    }
     let long = format!(
         "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n",
-        "a".repeat(100_000)
+        "a".repeat(500_000)
     );
     assert_eq!(server.raw(long.as_bytes()).status, 431);
     let many = "X-A: a\r\n".repeat(200);
@@ -286,7 +288,7 @@ fn slow_heads_and_bodies_are_let_go() {
         .unwrap();
     assert_eq!(Response::read(idle).status, 200);
     assert!(
-        begun.elapsed() < Duration::from_secs(60),
+        begun.elapsed() < Duration::from_mins(1),
         "{:?}",
         begun.elapsed()
     );
@@ -301,7 +303,7 @@ fn more_connections_than_places_wait_their_turn() {
     // The places are taken by those that say nothing, for two seconds each time.
     let begun = Instant::now();
     assert_eq!(server.get("/health/live").status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_mins(1));
     drop(held);
     answers(&server);
 }
@@ -360,13 +362,12 @@ fn a_reader_that_takes_nothing_is_let_go() {
         body.len()
     );
     client.write_all(head.as_bytes()).unwrap();
+    // The only place is free again when the answer's time is over, if not before.
     let begun = Instant::now();
-    server.ok(CHAT, &question("Hi", json!({ "max_tokens": 1 })));
-    assert!(
-        begun.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        begun.elapsed()
-    );
+    let short = question("Hi", json!({ "max_tokens": 1 }));
+    while server.post(CHAT, &short).status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
     assert!(resident_kib(&server) < before + (64 << 10));
     answers(&server);
 }

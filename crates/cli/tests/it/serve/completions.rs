@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::{COMPLETIONS, shared};
 use crate::real;
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with json! in place"
+)]
 fn body(prompt: &Value, more: Value) -> Value {
     let mut body = json!({
         "model": real::MODEL, "prompt": prompt, "max_tokens": 4, "temperature": 0,

@@ -7,6 +7,7 @@ mod keys;
 mod operation;
 mod tools;
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use crate::real::{self, Real};
 
 /// Generous, since other work may keep the machine busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running server; it ends with the value.
 pub(super) struct Server {
@@ -154,7 +155,7 @@ impl Server {
             head.push_str("\r\n");
         }
         if !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         self.raw(&[head.as_bytes(), body].concat())
@@ -297,6 +298,10 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     whole
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with json! in place"
+)]
 /// A conversation with one question, and these fields besides.
 pub(super) fn question(text: &str, more: Value) -> Value {
     let mut body = json!({

@@ -105,7 +105,7 @@ fn figures_are_kept_and_the_log_keeps_secrets() {
             figures.body.lines().any(|l| l == line),
             "{line}\n{}",
             figures.body
-        )
+        );
     };
     has("terang_http_requests_total{route=\"/v1/chat/completions\",status=\"200\"} 1");
     has("terang_completion_tokens_total{model=\"smollm2:135m\"} 3");
