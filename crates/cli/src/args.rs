@@ -152,6 +152,9 @@ pub(crate) struct Chat {
     /// Name in the catalogue, a .gguf file, or a Hugging Face folder
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Option<String>,
+    /// A smaller model of the same vocabulary that guesses ahead; the answer is the same, sooner
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) draft: Option<String>,
     /// System prompt
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,

@@ -37,6 +37,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Ou
         data,
         threads,
         context: args.sampling.context,
+        draft: args.draft.as_deref(),
         quiet: args.quiet || args.json,
     };
     match question {
@@ -50,6 +51,8 @@ struct Ready<'a> {
     data: &'a DataDir,
     threads: Option<u16>,
     context: Option<u32>,
+    /// The smaller model that guesses ahead.
+    draft: Option<&'a str>,
     quiet: bool,
 }
 
@@ -59,7 +62,12 @@ impl Ready<'_> {
     fn session(&self, name: Option<&str>) -> Outcome<session::Session> {
         let progress = Progress::new(self.quiet);
         let model = locate(self.data, name, &progress)?;
-        session::Session::load(model, self.threads, self.context, &progress)
+        let draft = self
+            .draft
+            .map(|name| locate(self.data, Some(name), &progress));
+        let draft = draft.transpose()?.map(|draft| draft.path);
+        let draft = draft.as_deref();
+        session::Session::load(model, draft, self.threads, self.context, &progress)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The seam to the engine: a loaded model that turns a conversation into a streamed answer.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use terang_engine::load::LoadProgress;
 use terang_engine::{Engine, EngineOptions, Error, Event, FinishReason, Prompt, Request, Stats};
 use terang_model::template::ChatInput;
 
@@ -63,9 +65,10 @@ impl Answer {
 }
 
 impl Session {
-    /// Loads `model`.
+    /// Loads `model`, and the smaller one that guesses for it.
     pub(super) fn load(
         model: Located,
+        draft: Option<&Path>,
         threads: Option<u16>,
         context: Option<u32>,
         progress: &Progress,
@@ -77,13 +80,17 @@ impl Session {
         };
         let begun = Instant::now();
         let mut shown = false;
-        let engine = Engine::open(&model.path, &options, |at| {
+        let report = |at: LoadProgress| {
             if !shown && begun.elapsed() > PREFILL_SHOWN_AFTER {
                 shown = true;
                 progress.start_count(at.total as u64, &Msg::LabelLoading {});
             }
             progress.reach(at.done as u64);
-        });
+        };
+        let engine = match draft {
+            Some(draft) => Engine::open_with_draft(&model.path, draft, &options, report),
+            None => Engine::open(&model.path, &options, report),
+        };
         progress.clear();
         if interrupt::requested() {
             return Err(Problem::Interrupted);

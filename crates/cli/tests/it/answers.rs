@@ -76,6 +76,20 @@ fn a_sampled_answer_is_the_same_on_every_level_of_the_cpu() {
 }
 
 #[test]
+fn a_model_that_guesses_ahead_changes_no_answer() {
+    let Some(real) = real::model() else { return };
+    for sampling in [&GREEDY[..], &SAMPLED[..]] {
+        let ask = |more: &[&str]| {
+            let mut command = real.chat(&[QUESTION, "--seed", "7", "--max-tokens", "24", "--json"]);
+            Answer::of(command.args(sampling).args(more))
+        };
+        // The smallest model there is may at least guess for itself.
+        let guessed = ask(&["--draft", real::MODEL]);
+        assert_eq!(guessed.text(), ask(&[]).text());
+    }
+}
+
+#[test]
 fn the_object_holds_text_counts_timings_and_the_seed_that_repeats_it() {
     let Some(real) = real::model() else { return };
     let ask = |seed: Option<&str>| {

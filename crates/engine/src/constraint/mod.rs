@@ -6,6 +6,8 @@
 //! the tokens that cannot go on from where it stands; which these are depends on the constraint and
 //! the tokens before alone. A token that ends the turn is allowed exactly where the answer may end.
 
+#[cfg(test)]
+mod timing;
 mod vocabulary;
 
 use std::fmt;
@@ -13,6 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use llguidance::api::{GrammarWithLexer, ParserLimits, TopLevelGrammar};
+use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, SimpleVob, TokEnv};
 use llguidance::{ParserFactory, panic_utils};
 use serde_json::{Value, json};
@@ -31,6 +34,9 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
+/// Tokens that are allowed together by most rules for text, so that they are not looked at one by one.
+/// Each of these is contained in one of the compiler's own classes.
+const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
 /// Longest reason that is passed on.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -102,7 +108,8 @@ impl Grammars {
             let build = AssertUnwindSafe(|| {
                 let env: TokEnv = vocabulary::env(&self.tokenizer, self.vocab_size);
                 let caps = InferenceCapabilities::default();
-                let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+                let mut slices = SlicedBiasComputer::general_slices();
+                slices.extend(WORDS.map(String::from));
                 let mut factory = ParserFactory::new(&env, caps, &slices)?;
                 factory.quiet();
                 *factory.limits_mut() = limits();
@@ -290,12 +297,15 @@ fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
         .chain(std::iter::repeat(0))
         .zip(logits.chunks_mut(BITS))
     {
-        if word == u32::MAX {
-            continue;
-        }
-        for (bit, logit) in logits.iter_mut().enumerate() {
-            if word >> bit & 1 == 0 {
-                *logit = f32::NEG_INFINITY;
+        match word {
+            u32::MAX => {}
+            0 => logits.fill(f32::NEG_INFINITY),
+            _ => {
+                for (bit, logit) in logits.iter_mut().enumerate() {
+                    if word >> bit & 1 == 0 {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
             }
         }
     }

@@ -76,6 +76,17 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine on a runner and the text that belongs to it.
     pub fn start(runner: impl Runner + 'static, text: Text, limits: Limits) -> Result<Self> {
+        Self::start_with_draft(runner, None, text, limits)
+    }
+
+    /// Starts an engine for which a smaller model of the same vocabulary guesses tokens ahead, where
+    /// that is found to save time. Answers are the same.
+    pub fn start_with_draft(
+        runner: impl Runner + 'static,
+        draft: Option<Box<dyn Runner>>,
+        text: Text,
+        limits: Limits,
+    ) -> Result<Self> {
         let (vocab_size, context_len) = (runner.vocab_size(), runner.context_len());
         let hidden_size = runner.hidden_size();
         let (queue, submissions) = mpsc::channel();
@@ -87,6 +98,9 @@ impl Engine {
         };
         let counters = Arc::new(Counters::default());
         let mut scheduler = Scheduler::new(runner, budget, Arc::clone(&counters));
+        if let Some(draft) = draft {
+            scheduler.guess_with(draft);
+        }
         let thread = std::thread::Builder::new()
             .name("terang-engine".into())
             .spawn(move || serve(&mut scheduler, &submissions))
@@ -150,6 +164,10 @@ impl Engine {
     }
 
     /// Puts a request into the queue, with an answer for each listener.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "a request is handed over, whatever is copied of it for several answers"
+    )]
     fn enqueue(&self, request: Request, listeners: Vec<Listener>) -> Result<Vec<CancelHandle>> {
         let submitted = Instant::now();
         request.validate(self.vocab_size)?;

@@ -70,6 +70,16 @@ impl Sampler {
     /// Chooses the token that will stand at `position` of the sequence (the prompt's first token
     /// stands at 0), and remembers it for the penalties. `logits` is used up.
     pub fn sample(&mut self, logits: &mut [f32], position: usize) -> Result<u32> {
+        let id = self.guess(logits, position)?;
+        if self.has_penalties() {
+            *self.history.entry(id).or_default() += 1;
+        }
+        Ok(id)
+    }
+
+    /// The token that [`Self::sample`] would choose from these logits, not remembered. For another
+    /// model's logits it is a guess that uses the same random number, which makes it right often.
+    pub(crate) fn guess(&mut self, logits: &mut [f32], position: usize) -> Result<u32> {
         if logits.len() != self.vocab_size || logits.is_empty() {
             return Err(Error::Logits {
                 reason: format!("{} of them for {} tokens", logits.len(), self.vocab_size),
@@ -77,16 +87,12 @@ impl Sampler {
         }
         self.penalise(logits);
         let largest = largest(logits)?;
-        let id = if self.sampling.temperature == 0.0 {
-            first_equal(logits, largest)
-        } else {
-            self.filter(logits, largest);
-            draw(&self.kept, philox::uniform(self.seed, position as u64))
-        };
-        if self.has_penalties() {
-            *self.history.entry(id).or_default() += 1;
+        if self.sampling.temperature == 0.0 {
+            return Ok(first_equal(logits, largest));
         }
-        Ok(id)
+        self.filter(logits, largest);
+        let point = philox::uniform(self.seed, position as u64);
+        Ok(draw(&self.kept, point))
     }
 
     fn has_penalties(&self) -> bool {

@@ -114,9 +114,17 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         if let Some(successor) = task.successor() {
             self.line.rejoin(successor);
         }
-        self.line.ended(task.standing, task.chosen());
-        Counters::add(&self.counters.requests, 1);
+        self.forget(&task);
         task.finish(reason);
+    }
+
+    /// A task is about to end.
+    fn forget(&mut self, task: &Task<S>) {
+        self.line.ended(task.standing, task.chosen());
+        if let Some(drafter) = &mut self.drafter {
+            drafter.forget(task.id);
+        }
+        Counters::add(&self.counters.requests, 1);
     }
 
     pub(super) fn fail(&mut self, index: usize, error: &Error) {
@@ -129,8 +137,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         for sibling in std::mem::take(&mut task.siblings) {
             self.fail_task(sibling, message);
         }
-        self.line.ended(task.standing, task.chosen());
-        Counters::add(&self.counters.requests, 1);
+        self.forget(&task);
         Counters::add(&self.counters.failed, 1);
         task.fail(message);
     }

@@ -223,6 +223,10 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             Counters::add(&counters.drafted_tokens, drafted);
             let accepted = after.accepted_tokens - before.accepted_tokens;
             Counters::add(&counters.accepted_tokens, accepted);
+            if let (Some(drafter), Some((right, made))) = (&mut self.drafter, task.of_model.take())
+            {
+                drafter.trust.learn(right, made);
+            }
             self.line
                 .served(&mut task.standing, after.completion_tokens);
             if before.completion_tokens == 0 && matches!(end, Ok(None)) {

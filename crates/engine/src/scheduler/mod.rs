@@ -11,6 +11,7 @@
 
 mod admit;
 mod advance;
+mod drafting;
 #[cfg(test)]
 mod fairness;
 mod harvest;
@@ -26,7 +27,7 @@ use std::time::Instant;
 use crate::metrics::Counters;
 use crate::prefix::PrefixCache;
 use crate::runner::Runner;
-use crate::speculate::{Speculation, StepCost};
+use crate::speculate::{Drafter, Speculation, StepCost};
 
 pub(crate) use harvest::Harvest;
 use line::Line;
@@ -35,8 +36,6 @@ use task::{Running, Task};
 
 /// Prompts that share one step.
 const PROMPTS_IN_A_STEP: usize = 4;
-/// Guessed tokens of all sequences in one step; each has a row of logits.
-const DRAFT_ROWS_MAX: usize = 32;
 /// Rows of logits in one step for the log-probabilities of prompts; bounds their memory.
 const PROMPT_ROWS_MAX: usize = 64;
 
@@ -62,6 +61,10 @@ pub(crate) struct Scheduler<R, S> {
     running: Vec<Running<S>>,
     prefix: PrefixCache,
     step_cost: StepCost,
+    /// A smaller model that guesses, if there is one.
+    drafter: Option<Drafter>,
+    /// The next task's.
+    next_id: u64,
     counters: Arc<Counters>,
 }
 
@@ -82,8 +85,16 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             running: Vec::new(),
             prefix: PrefixCache::new(),
             step_cost: StepCost::new(),
+            drafter: None,
+            next_id: 0,
             counters,
         }
+    }
+
+    /// Lets a smaller model of the same vocabulary guess.
+    pub(crate) fn guess_with(&mut self, runner: Box<dyn Runner>) {
+        let vocab_size = self.runner.vocab_size();
+        self.drafter = Some(Drafter::new(runner, vocab_size));
     }
 
     /// Takes jobs with one prompt, which is evaluated once.
@@ -92,7 +103,8 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         for (job, sink) in jobs {
             assert!(!job.prompt.is_empty() && (job.max_tokens > 0 || job.harvest.is_some()));
             assert!(job.prompt.len() + job.max_tokens <= self.runner.context_len());
-            tasks.push(Task::new(job, sink));
+            tasks.push(Task::new(self.next_id, job, sink));
+            self.next_id += 1;
         }
         let mut tasks = tasks.into_iter();
         if let Some(mut first) = tasks.next() {
@@ -159,6 +171,9 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             self.fail_task(running.task, message);
         }
         self.prefix.clear(self.runner.blocks());
+        if let Some(drafter) = &mut self.drafter {
+            drafter.clear();
+        }
     }
 
     /// Who brings how many tokens to this step.
@@ -199,24 +214,5 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         }
         shares.sort_unstable_by_key(|share| share.index);
         shares
-    }
-
-    /// Lets sequences that decode guess, as far as that is worth the time.
-    fn draft(&mut self, shares: &mut [Share]) {
-        let mut rows = shares.len();
-        let rows_max = rows + DRAFT_ROWS_MAX;
-        for share in shares {
-            let task = &mut self.running[share.index].task;
-            if task.chosen() > 0 && rows < rows_max {
-                let count = match self.budget.speculation {
-                    Speculation::Off => 0,
-                    Speculation::Auto => self.step_cost.worthwhile(&task.lookup, rows - 1),
-                    Speculation::Fixed(count) => count,
-                };
-                let guessed = task.draft(count.min(rows_max - rows));
-                share.tokens += guessed;
-                rows += guessed;
-            }
-        }
     }
 }

@@ -8,7 +8,7 @@ use crate::constraint::Matcher;
 use crate::logprob::token_logprob;
 use crate::runner::{Logits, LogitsWanted, Sequence};
 use crate::sampler::Sampler;
-use crate::speculate::Lookup;
+use crate::speculate::{Lookup, Wish};
 use crate::{FinishReason, Result, Stats, TokenLogprob};
 
 /// One generation, as token ids.
@@ -78,13 +78,27 @@ pub(crate) trait Sink: Send {
     fn fail(self, message: &str);
 }
 
+/// Who guesses tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guesser {
+    /// The sequence itself.
+    Lookup,
+    /// The smaller model.
+    Model,
+}
+
 /// A job and how far it has come, wherever its keys and values are.
 #[derive(Debug)]
 pub(super) struct Task<S> {
+    /// No other task of the scheduler has it.
+    pub(super) id: u64,
     /// Prompt and answer; during a step also what is drafted.
     pub(super) tokens: Vec<u32>,
-    /// Tokens at the end that are only guessed.
+    /// Tokens at the end that are only guessed, and by whom.
     drafted: usize,
+    guesser: Guesser,
+    /// Of the last step's guesses, if the smaller model made them: how many were right, and made.
+    pub(super) of_model: Option<(usize, usize)>,
     prompt_len: usize,
     max_tokens: usize,
     end_tokens: Vec<u32>,
@@ -147,8 +161,9 @@ impl<S> Task<S> {
 }
 
 impl<S: Sink> Task<S> {
-    pub(super) fn new(job: Job, sink: S) -> Self {
+    pub(super) fn new(id: u64, job: Job, sink: S) -> Self {
         Self {
+            id,
             prompt_len: job.prompt.len(),
             stats: Stats {
                 prompt_tokens: job.prompt.len(),
@@ -156,6 +171,8 @@ impl<S: Sink> Task<S> {
             },
             tokens: job.prompt,
             drafted: 0,
+            guesser: Guesser::Lookup,
+            of_model: None,
             max_tokens: job.max_tokens,
             end_tokens: job.end_tokens,
             min_tokens: job.min_tokens,
@@ -231,20 +248,40 @@ impl<S: Sink> Task<S> {
         }
     }
 
-    /// Guesses up to `count` tokens, which are evaluated together with the last one. Gives how many.
-    pub(super) fn draft(&mut self, count: usize) -> usize {
-        // The last token that may be chosen needs no guess after it.
-        let room = self
-            .max_tokens
-            .saturating_sub(self.stats.completion_tokens + 1);
-        let mut guessed = self.lookup.draft(&self.tokens, count.min(room));
+    /// Guesses up to `count` tokens from the sequence itself. Gives how many.
+    pub(super) fn look_up(&mut self, count: usize) -> usize {
+        let count = count.min(self.room_to_guess());
+        let guesses = self.lookup.draft(&self.tokens, count);
+        self.guess(guesses, Guesser::Lookup)
+    }
+
+    /// Asks the smaller model for up to `count` guesses.
+    pub(super) fn wish(&mut self, count: usize) -> Wish<'_> {
+        Wish {
+            id: self.id,
+            count: count.min(self.room_to_guess()),
+            tokens: &self.tokens,
+            sampler: &mut self.sampler,
+            guesses: Vec::new(),
+        }
+    }
+
+    /// Takes guesses, which are evaluated together with the last token. Gives how many.
+    pub(super) fn guess(&mut self, mut guesses: Vec<u32>, guesser: Guesser) -> usize {
         if let Some(matcher) = &mut self.matcher {
             // What the constraint refuses is certainly wrong.
-            guessed.truncate(matcher.valid_len(&guessed));
+            guesses.truncate(matcher.valid_len(&guesses));
         }
-        self.drafted = guessed.len();
-        self.tokens.extend(guessed);
+        self.drafted = guesses.len();
+        self.guesser = guesser;
+        self.tokens.extend(guesses);
         self.drafted
+    }
+
+    fn room_to_guess(&self) -> usize {
+        // The last token that may be chosen needs no guess after it.
+        self.max_tokens
+            .saturating_sub(self.stats.completion_tokens + 1)
     }
 
     /// Takes the guesses back.
@@ -324,19 +361,22 @@ impl<S: Sink> Task<S> {
         }
         self.stats.drafted_tokens += drafted;
         self.stats.accepted_tokens += right;
-        self.lookup.learn(right, drafted);
+        match self.guesser {
+            Guesser::Model if drafted > 0 => self.of_model = Some((right, drafted)),
+            _ => self.lookup.trust.learn(right, drafted),
+        }
         Ok(end)
     }
 
     /// Rules out what may not be chosen from the logits at hand.
     fn rule_out(&mut self) -> Result<()> {
-        let mut may_go_on = true;
         if let Some(matcher) = &mut self.matcher {
             matcher.mask(&mut self.logits)?;
-            // Where the constraint leaves nothing but the end, it ends before `min_tokens`.
-            may_go_on = Matcher::is_open(&self.logits, &self.end_tokens);
         }
-        if self.stats.completion_tokens < self.min_tokens && may_go_on {
+        // Where a constraint leaves nothing but the end, the answer ends before `min_tokens`.
+        if self.stats.completion_tokens < self.min_tokens
+            && (self.matcher.is_none() || Matcher::is_open(&self.logits, &self.end_tokens))
+        {
             for &id in &self.end_tokens {
                 self.logits[id as usize] = f32::NEG_INFINITY;
             }

@@ -4,7 +4,9 @@
 
 mod constraints;
 mod decoder;
+mod draft;
 mod engine;
+mod real_model;
 mod requests;
 mod schedule;
 mod scores;

@@ -191,7 +191,9 @@ fn the_engine_tells_how_busy_it_is() {
     assert_eq!((busy.running, busy.waiting), (2, 1));
     assert!(busy.pages_free < busy.pages_total);
     assert!(busy.generated_tokens >= 1);
-    running.iter().for_each(|it| it.cancel_handle().cancel());
+    for generation in &running {
+        generation.cancel_handle().cancel();
+    }
     waiting.cancel_handle().cancel();
     let tokens: usize = running
         .into_iter()

@@ -1,15 +1,16 @@
 //! Guessing tokens so that several can be evaluated in one step. A guess never changes an answer: it
 //! only decides which rows of logits exist already when a token is chosen.
 //!
-//! Guesses come from the sequence itself (prompt lookup): what followed the last time when the last
-//! few tokens stood there. That is often right where an answer repeats its prompt: code, quotes,
-//! lists, translations of names. How many are worth their time is decided from what guesses were
-//! right so far and from what steps of more rows have been seen to cost.
+//! Guesses come from the sequence itself ([`lookup`]) or from a smaller model ([`model`]). Which of
+//! them, and how many are worth their time, is decided from what guesses were right so far and from
+//! what steps of more rows, and steps of the smaller model, have been seen to cost.
 
-use std::collections::HashMap;
+mod lookup;
+mod model;
 
-/// Tokens that must agree before a guess is made.
-const NGRAM: usize = 3;
+pub(crate) use lookup::Lookup;
+pub(crate) use model::{Drafter, Wish};
+
 /// Most guesses of one sequence in a step.
 pub(crate) const DRAFT_MAX: usize = 8;
 /// What is believed of guesses before any was tried, as if this many had been.
@@ -31,34 +32,14 @@ pub enum Speculation {
     Fixed(usize),
 }
 
-/// Where the tokens of one sequence stood before.
+/// How often guesses of one kind proved right lately.
 #[derive(Debug, Default)]
-pub(crate) struct Lookup {
-    /// The position after each run of [`NGRAM`] tokens, where it stood last.
-    after: HashMap<[u32; NGRAM], usize>,
-    /// Tokens that are in `after`.
-    indexed: usize,
+pub(crate) struct Trust {
     right: f64,
     tried: f64,
 }
 
-impl Lookup {
-    /// Up to `count` tokens that may come next.
-    pub(crate) fn draft(&mut self, tokens: &[u32], count: usize) -> Vec<u32> {
-        // The last run is not entered: it would find itself.
-        let ends = self.indexed.max(NGRAM)..tokens.len();
-        for end in ends {
-            if let Some(run) = tokens[..end].last_chunk() {
-                self.after.insert(*run, end);
-            }
-            self.indexed = end + 1;
-        }
-        let Some(&from) = tokens.last_chunk().and_then(|run| self.after.get(run)) else {
-            return Vec::new();
-        };
-        tokens[from..].iter().take(count).copied().collect()
-    }
-
+impl Trust {
     /// Remembers that of `drafted` guesses the first `right` were right.
     pub(crate) fn learn(&mut self, right: usize, drafted: usize) {
         let fade = if drafted == 0 { FADE_IDLE } else { FADE };
@@ -131,24 +112,32 @@ impl StepCost {
     }
 
     /// How many guesses make the most tokens in the least time, for a sequence that shares its step
-    /// with `rows` rows of others.
-    pub(crate) fn worthwhile(&self, lookup: &Lookup, rows: usize) -> usize {
+    /// with `rows` rows of others and pays `price_s` for each guess; and how fast that is, in tokens
+    /// a second.
+    pub(crate) fn worthwhile(&self, trust: &Trust, rows: usize, price_s: f64) -> (usize, f64) {
         let (fixed, slope) = self.line();
-        let chance = lookup.chance();
+        let chance = trust.chance();
         let others = rows as f64;
         let mut best = (0, 0.0);
         let (mut expected, mut likely) = (0.0, 1.0);
         for guesses in 0..=DRAFT_MAX {
             expected += likely;
             likely *= chance;
-            let time = fixed + slope * (others + 1.0 + guesses as f64);
+            let guesses_s = guesses as f64 * (slope + price_s);
+            let time = fixed + slope * (others + 1.0) + guesses_s;
             let speed = (others + expected) / time;
             // A gain of a few percent is within the error of the estimate.
             if speed > best.1 * 1.03 {
                 best = (guesses, speed);
             }
         }
-        best.0
+        best
+    }
+
+    /// What each of so many sequences pays for its row of a step that they share.
+    fn price_s(&self, sequences: usize) -> f64 {
+        let (fixed, slope) = self.line();
+        fixed / sequences.max(1) as f64 + slope
     }
 }
 
@@ -157,38 +146,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_followed_last_time_is_guessed() {
-        let mut lookup = Lookup::default();
-        assert!(lookup.draft(&[1, 2, 3], 8).is_empty());
-        let mut tokens = vec![1, 2, 3, 4, 5, 6, 1, 2, 3];
-        assert_eq!(lookup.draft(&tokens, 8), [4, 5, 6, 1, 2, 3]);
-        assert_eq!(lookup.draft(&tokens, 2), [4, 5]);
-        tokens.extend([9, 1, 2, 3]);
-        assert_eq!(lookup.draft(&tokens, 1), [9]);
-        tokens.push(7);
-        assert!(lookup.draft(&tokens, 8).is_empty());
-    }
-
-    #[test]
     fn guesses_that_fail_are_given_up_and_tried_again_later() {
         let mut cost = StepCost::new();
         for rows in [1, 2, 4, 8, 1, 2, 4, 8].repeat(20) {
             cost.learn(rows, 4e-3 + 1e-3 * rows as f64);
         }
-        let mut lookup = Lookup::default();
-        assert!(cost.worthwhile(&lookup, 0) > 0);
+        let mut trust = Trust::default();
+        assert!(cost.worthwhile(&trust, 0, 0.0).0 > 0);
         for _ in 0..10 {
-            lookup.learn(0, 4);
+            trust.learn(0, 4);
         }
-        assert_eq!(cost.worthwhile(&lookup, 0), 0);
+        assert_eq!(cost.worthwhile(&trust, 0, 0.0).0, 0);
         for _ in 0..1000 {
-            lookup.learn(0, 0);
+            trust.learn(0, 0);
         }
-        assert!(cost.worthwhile(&lookup, 0) > 0);
+        assert!(cost.worthwhile(&trust, 0, 0.0).0 > 0);
         for _ in 0..30 {
-            lookup.learn(8, 8);
+            trust.learn(8, 8);
         }
-        assert_eq!(cost.worthwhile(&lookup, 0), DRAFT_MAX);
+        assert_eq!(cost.worthwhile(&trust, 0, 0.0).0, DRAFT_MAX);
     }
 
     #[test]
@@ -197,6 +173,23 @@ mod tests {
         for rows in [1, 2, 4, 8].repeat(100) {
             cost.learn(rows, 1e-3 * rows as f64);
         }
-        assert_eq!(cost.worthwhile(&Lookup::default(), 0), 0);
+        assert_eq!(cost.worthwhile(&Trust::default(), 0, 0.0).0, 0);
+    }
+
+    #[test]
+    fn a_price_on_guesses_is_weighed_against_their_gain() {
+        let mut cost = StepCost::new();
+        for rows in [1, 2, 4, 8].repeat(100) {
+            cost.learn(rows, 4e-3 + 0.1e-3 * rows as f64);
+        }
+        let mut trust = Trust::default();
+        for _ in 0..30 {
+            trust.learn(4, 4);
+        }
+        let (free, fast) = cost.worthwhile(&trust, 0, 0.0);
+        let (dear, slow) = cost.worthwhile(&trust, 0, 1e-3);
+        assert!(free >= dear && dear > 0 && fast > slow);
+        // A model as slow as the one it guesses for saves nothing.
+        assert_eq!(cost.worthwhile(&trust, 0, 4.1e-3).0, 0);
     }
 }
