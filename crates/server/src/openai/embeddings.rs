@@ -1,6 +1,7 @@
 //! `/v1/embeddings`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
@@ -9,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use terang_engine::Prompt;
+use terang_engine::{CancelHandle, EmbedOptions, Prompt};
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -35,8 +36,7 @@ pub(crate) struct EmbeddingRequest {
     encoding_format: Option<EncodingFormat>,
     /// Not supported: the model has one number of dimensions.
     dimensions: Option<Value>,
-    /// Accepted: an embedding does not depend on it.
-    #[allow(dead_code, reason = "embeddings do not wait in a line by user")]
+    /// Who of a key's users asks; they wait in line separately.
     user: Option<String>,
 }
 
@@ -95,6 +95,15 @@ pub(crate) struct EmbeddingUsage {
     total_tokens: usize,
 }
 
+/// Takes the call back when the client has left.
+struct GiveUp(CancelHandle);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
 /// Places texts in the model's space of meanings.
 #[utoipa::path(
     post, path = "/v1/embeddings", tag = "embeddings", request_body = EmbeddingRequest,
@@ -121,6 +130,14 @@ pub(crate) async fn create(
         ));
     }
     let engine = Arc::clone(&model);
+    let caller = settings::caller(caller, request.user.as_deref(), None);
+    let timeout = Duration::from_secs(app.config.request_timeout_s);
+    let options = EmbedOptions {
+        client: caller.client,
+        deadline: Some(Instant::now() + timeout),
+        ..EmbedOptions::default()
+    };
+    let _given_up = GiveUp(options.cancel.clone());
     // Waits for the engine's thread.
     let (prompt_tokens, vectors) = tokio::task::spawn_blocking(move || {
         let mut lists = Vec::with_capacity(prompts.len());
@@ -128,7 +145,7 @@ pub(crate) async fn create(
             lists.push(engine.engine.encode(prompt)?);
         }
         let count = lists.iter().map(Vec::len).sum::<usize>();
-        Ok::<_, ApiError>((count, engine.engine.embed(lists)?))
+        Ok::<_, ApiError>((count, engine.engine.embed_with(lists, &options)?))
     })
     .await
     .map_err(|_| ApiError::internal("the embeddings could not be computed"))??;

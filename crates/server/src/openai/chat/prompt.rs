@@ -135,6 +135,7 @@ fn to_template(message: &Message, index: usize) -> ApiResult<Value> {
             refusal,
             reasoning_content,
             tool_calls,
+            parsed: _,
             annotations,
             audio,
             function_call,

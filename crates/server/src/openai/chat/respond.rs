@@ -54,7 +54,9 @@ pub(super) async fn whole(mut answers: Answers, style: &Style, n: usize) -> ApiR
                 function: FunctionCall {
                     name,
                     arguments: String::new(),
+                    parsed_arguments: None,
                 },
+                index: None,
             }),
             Output::CallArguments { text, .. } => {
                 if let Some(call) = answer.calls.last_mut() {

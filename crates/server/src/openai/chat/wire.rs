@@ -153,6 +153,9 @@ pub(crate) enum Message {
         reasoning_content: Option<String>,
         /// The tools it called.
         tool_calls: Option<Vec<ToolCall>>,
+        /// What OpenAI's own client notes beside the text that it has parsed; of no effect.
+        #[allow(dead_code, reason = "a copy of what the text says")]
+        parsed: Option<Value>,
         /// Not supported but for an empty list.
         annotations: Option<Value>,
         /// Not supported.
@@ -241,6 +244,9 @@ pub(crate) struct ToolCall {
     pub(crate) kind: FunctionKind,
     /// The function and its arguments.
     pub(crate) function: FunctionCall,
+    /// The call's number, as clients keep it from a stream; of no effect.
+    #[serde(default, skip_serializing)]
+    pub(crate) index: Option<u64>,
 }
 
 /// Always `function`.
@@ -260,6 +266,9 @@ pub(crate) struct FunctionCall {
     pub(crate) name: String,
     /// JSON text.
     pub(crate) arguments: String,
+    /// What OpenAI's own client notes beside the text that it has parsed; of no effect.
+    #[serde(default, skip_serializing)]
+    pub(crate) parsed_arguments: Option<Value>,
 }
 
 /// A tool that may be called.
