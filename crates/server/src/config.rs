@@ -89,6 +89,9 @@ settings! {
     models: Vec<String> = Vec::new(), List;
     /// Positions of a model's context; 0: the model's own.
     context: usize = 0, Number;
+    /// Positions for all requests of a model together, and for what is kept of those that ended; 0:
+    /// two contexts.
+    cache_len: usize = 0, Number;
     /// Requests that run together on a model.
     max_sequences: usize = 64, Number;
     /// Requests that may wait for a model; more are refused with 429.

@@ -58,7 +58,10 @@ pub(crate) enum Output {
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {
+    /// The model ended its turn.
     Stop,
+    /// This one of the request's stop strings came.
+    StopString(usize),
     Length,
     ToolCalls,
 }
@@ -86,6 +89,7 @@ pub(crate) struct Answers {
     open: usize,
     usage: Usage,
     model: Arc<Loaded>,
+    stops: Vec<String>,
     app: Arc<App>,
     caller: Caller,
     begun: Instant,
@@ -97,6 +101,9 @@ struct AnswerState {
     parser: Option<Parser>,
     calls: usize,
     ended: bool,
+    /// Its tokens, where it must be known which stop string came, and bytes of its text.
+    ids: Vec<u32>,
+    text_bytes: usize,
 }
 
 /// Submits an order. What is wrong with it is the error; waiting happens in [`Answers::next`].
@@ -138,6 +145,7 @@ pub(crate) async fn start(app: &Arc<App>, mut order: Order) -> ApiResult<Answers
         open: order.n,
         usage: Usage::default(),
         model: Arc::clone(&order.model),
+        stops: order.request.stop.clone(),
         app: Arc::clone(app),
         caller: order.caller,
         begun,
@@ -237,6 +245,10 @@ impl Answers {
                 if self.first_token.is_none() {
                     self.first_token = Some(Instant::now());
                 }
+                if !self.stops.is_empty() {
+                    self.states[index].ids.push(id);
+                    self.states[index].text_bytes += text.len();
+                }
                 let text = self.with_control_text(index, id, text);
                 self.text(index, &text, logprob);
             }
@@ -315,7 +327,27 @@ impl Answers {
         }
     }
 
+    /// Which stop string ended an answer, if one did: what its tokens say beyond its text.
+    fn stop_string(&self, index: usize) -> Finish {
+        let state = &self.states[index];
+        if self.stops.is_empty() {
+            return Finish::Stop;
+        }
+        let whole = self
+            .model
+            .engine
+            .text()
+            .tokenizer()
+            .decode(&state.ids, true);
+        let beyond = whole.get(state.text_bytes..).unwrap_or_default();
+        (0..self.stops.len())
+            .filter(|&stop| beyond.starts_with(&self.stops[stop]))
+            .max_by_key(|&stop| self.stops[stop].len())
+            .map_or(Finish::Stop, Finish::StopString)
+    }
+
     fn finished(&mut self, index: usize, text: &str, reason: FinishReason) {
+        self.states[index].text_bytes += text.len();
         if !text.is_empty() {
             self.text(index, text, None);
         }
@@ -327,7 +359,7 @@ impl Answers {
             FinishReason::Stop if self.states[index].calls > 0 => {
                 Output::Finished(Finish::ToolCalls)
             }
-            FinishReason::Stop => Output::Finished(Finish::Stop),
+            FinishReason::Stop => Output::Finished(self.stop_string(index)),
             FinishReason::Length => Output::Finished(Finish::Length),
             FinishReason::Deadline => {
                 Output::Failed(ApiError::deadline(self.app.config.request_timeout_s))

@@ -3,6 +3,7 @@
 //! - [`config`]: settings from a file, the environment and flags.
 //! - `http`: connections and their limits, the gate that every request passes, bodies, events.
 //! - `openai`: the API's parts, each a mapping of its wire types to `generate`.
+//! - `anthropic`: Anthropic's API, another such mapping.
 //! - `generate`: an order in, a stream of outputs out; the only place that talks to the engine.
 //! - `toolcall`: how families of models write calls of tools; pure functions of text.
 //! - [`keys`], `models`, `metrics`, `reference`: who may ask, what is served, figures, the API's own
@@ -13,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod anthropic;
 mod app;
 pub mod config;
 mod error;

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
+use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, tokens};
 
@@ -19,6 +20,8 @@ use crate::openai::{chat, completions, embeddings, health, models, tokens};
         chat::create,
         completions::create,
         embeddings::create,
+        anthropic::create,
+        anthropic::count,
         models::list,
         models::get,
         tokens::tokenize,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use terang_engine::load::DEFAULT_CONTEXT_LEN;
 use terang_engine::{EngineOptions, Limits, Sampling};
 use terang_server::{Config, ModelSource, Options};
 
@@ -32,6 +33,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome
         engine: EngineOptions {
             threads: threads.map(usize::from),
             context_len: (config.context > 0).then_some(config.context),
+            cache_len: Some(cache_len(&config)),
             limits: Limits {
                 queue_len: config.queue_len,
                 max_sequences: config.max_sequences,
@@ -49,6 +51,19 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome
         let _ = output::line(&Msg::Serving { name, url }.to_string());
     });
     served.map_err(|error| Problem::Below(error.to_string()))
+}
+
+/// Many requests share the cache: one context for all would make most of them wait.
+fn cache_len(config: &Config) -> usize {
+    let context = if config.context > 0 {
+        config.context
+    } else {
+        DEFAULT_CONTEXT_LEN
+    };
+    match config.cache_len {
+        0 => context.saturating_mul(2),
+        len => len.max(context),
+    }
 }
 
 fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {

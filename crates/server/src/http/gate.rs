@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Author
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::anthropic;
 use crate::app::App;
 use crate::config::CacheSharing;
 use crate::error::{ApiError, ApiResult};
@@ -33,7 +34,15 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
             request.extensions_mut().insert(caller);
             (next.run(request).await, key)
         }
-        Err(error) => (error.into_response(), None),
+        Err(error) => {
+            // Each API has errors of its own shape.
+            let response = if request.uri().path().starts_with("/v1/messages") {
+                anthropic::fail(&error)
+            } else {
+                error.into_response()
+            };
+            (response, None)
+        }
     };
     if in_chunks || app.is_draining() {
         let closing = HeaderValue::from_static("close");

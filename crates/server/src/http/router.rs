@@ -8,13 +8,14 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 use super::gate;
+use crate::anthropic;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::openai::{chat, completions, embeddings, health, models, tokens};
 use crate::reference;
 
 /// The patterns of all routes.
-pub(super) const ROUTES: [&str; 13] = [
+pub(super) const ROUTES: [&str; 15] = [
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -26,6 +27,8 @@ pub(super) const ROUTES: [&str; 13] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
     "/tokenize",
     "/detokenize",
 ];
@@ -44,6 +47,8 @@ pub(super) fn build(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/messages", post(anthropic::create))
+        .route("/v1/messages/count_tokens", post(anthropic::count))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
         .fallback(async || ApiError::not_found("there is nothing at this path; see /docs"))

@@ -33,6 +33,12 @@ impl EventWriter {
             .await
     }
 
+    /// Sends an event with a name.
+    pub(crate) async fn named<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Gone> {
+        let text = serde_json::to_string(value).map_err(|_| Gone)?;
+        self.raw(format!("event: {name}\ndata: {text}\n\n")).await
+    }
+
     /// Sends a text as it is: one line.
     pub(crate) async fn text(&self, text: &str) -> Result<(), Gone> {
         self.raw(format!("data: {text}\n\n")).await

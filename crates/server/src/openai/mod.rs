@@ -7,6 +7,6 @@ pub(crate) mod embeddings;
 pub(crate) mod health;
 mod logprobs;
 pub(crate) mod models;
-mod settings;
+pub(crate) mod settings;
 pub(crate) mod tokens;
 pub(crate) mod wire;

@@ -97,7 +97,7 @@ pub(super) fn count(app: &App, n: Option<u64>) -> ApiResult<usize> {
 }
 
 /// Refuses fields that are not supported, unless they ask for what happens anyway.
-pub(super) fn refuse(fields: &[(&str, &Option<Value>, &[Value])]) -> ApiResult<()> {
+pub(crate) fn refuse(fields: &[(&str, &Option<Value>, &[Value])]) -> ApiResult<()> {
     for (name, value, harmless) in fields {
         let Some(value) = value else { continue };
         let empty = value.is_null() || *value == json!([]) || *value == json!({});

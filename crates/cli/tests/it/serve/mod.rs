@@ -4,6 +4,7 @@ mod attacks;
 mod chat;
 mod completions;
 mod keys;
+mod messages;
 mod operation;
 mod tools;
 

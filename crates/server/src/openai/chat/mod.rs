@@ -61,7 +61,13 @@ pub(crate) async fn create(
     }
 }
 
-fn order(app: &App, model: Arc<Loaded>, request: ChatRequest, caller: Caller) -> ApiResult<Order> {
+/// The order for a conversation.
+pub(crate) fn order(
+    app: &App,
+    model: Arc<Loaded>,
+    request: ChatRequest,
+    caller: Caller,
+) -> ApiResult<Order> {
     refuse(&request)?;
     if request.messages.is_empty() {
         return Err(ApiError::invalid(
@@ -260,7 +266,7 @@ fn constraint(
 /// The finish reason's name on the wire.
 fn reason(finish: generate::Finish) -> &'static str {
     match finish {
-        generate::Finish::Stop => "stop",
+        generate::Finish::Stop | generate::Finish::StopString(_) => "stop",
         generate::Finish::Length => "length",
         generate::Finish::ToolCalls => "tool_calls",
     }

@@ -433,6 +433,6 @@ fn add(sum: &mut Usage, usage: Usage) {
 fn reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Length => "length",
-        Finish::Stop | Finish::ToolCalls => "stop",
+        Finish::Stop | Finish::StopString(_) | Finish::ToolCalls => "stop",
     }
 }
