@@ -11,7 +11,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use self::wire::{Block, Content, Count, CountRequest, MessagesRequest, Role, Text, ToolChoice};
+use self::wire::{
+    Block, Content, Count, CountRequest, MessagesRequest, OutputFormat, Role, Text, ToolChoice,
+};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, json_body};
 use crate::generate;
@@ -50,12 +52,12 @@ async fn answer(
     settings::refuse(&[
         (
             "thinking",
-            &request.thinking,
+            request.thinking.as_ref(),
             &[json!({ "type": "disabled" })],
         ),
         (
             "service_tier",
-            &request.service_tier,
+            request.service_tier.as_ref(),
             &["auto".into(), "standard_only".into()],
         ),
     ])?;
@@ -100,12 +102,14 @@ pub(crate) async fn count(
             tools: request.tools,
             tool_choice: request.tool_choice,
             metadata: None,
+            output_config: None,
+            cache_control: None,
             thinking: request.thinking,
             service_tier: None,
         };
         settings::refuse(&[(
             "thinking",
-            &whole.thinking,
+            whole.thinking.as_ref(),
             &[json!({ "type": "disabled" })],
         )])?;
         let order = chat::order(&app, Arc::clone(&model), to_chat(whole)?, caller)?;
@@ -155,8 +159,17 @@ fn to_chat(request: MessagesRequest) -> ApiResult<ChatRequest> {
         });
         Value::Array(tools.collect())
     });
+    let mut format = Value::Null;
+    if let Some(config) = request.output_config {
+        settings::refuse(&[("output_config.effort", config.effort.as_ref(), &[])])?;
+        if let Some(OutputFormat::JsonSchema { schema }) = config.format {
+            format = json!({
+                "type": "json_schema", "json_schema": { "name": "output", "schema": schema },
+            });
+        }
+    }
     let typed = json!({
-        "model": request.model, "messages": messages, "tools": tools, "tool_choice": tool_choice,
+        "model": request.model, "response_format": format, "messages": messages, "tools": tools, "tool_choice": tool_choice,
         "parallel_tool_calls": parallel.map(|disabled| !disabled),
     });
     let typed: ChatRequest =
@@ -172,7 +185,7 @@ fn to_chat(request: MessagesRequest) -> ApiResult<ChatRequest> {
     })
 }
 
-fn check_citations(citations: &Option<Value>) -> ApiResult<()> {
+fn check_citations(citations: Option<&Value>) -> ApiResult<()> {
     settings::refuse(&[("messages.content.citations", citations, &[])])
 }
 
@@ -191,7 +204,7 @@ fn user(content: Content, messages: &mut Vec<Value>) -> ApiResult<()> {
             Block::Text {
                 text, citations, ..
             } => {
-                check_citations(&citations)?;
+                check_citations(citations.as_ref())?;
                 texts.push(text);
             }
             Block::ToolResult {
@@ -233,7 +246,7 @@ fn assistant(content: Content) -> ApiResult<Value> {
             Block::Text {
                 text, citations, ..
             } => {
-                check_citations(&citations)?;
+                check_citations(citations.as_ref())?;
                 texts.push(text);
             }
             Block::ToolUse {

@@ -32,6 +32,11 @@ pub(crate) struct MessagesRequest {
     pub(crate) tool_choice: Option<ToolChoice>,
     /// Who asks.
     pub(crate) metadata: Option<Metadata>,
+    /// What the answer must look like.
+    pub(crate) output_config: Option<OutputConfig>,
+    /// Accepted: beginnings are kept in the cache anyway.
+    #[allow(dead_code, reason = "of no effect here")]
+    pub(crate) cache_control: Option<Value>,
     /// Not supported but for disabled.
     pub(crate) thinking: Option<Value>,
     /// Not supported but for the default.
@@ -54,6 +59,27 @@ pub(crate) struct CountRequest {
     pub(crate) tool_choice: Option<ToolChoice>,
     /// Not supported but for disabled.
     pub(crate) thinking: Option<Value>,
+}
+
+/// What the answer must look like.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutputConfig {
+    /// Its form.
+    pub(crate) format: Option<OutputFormat>,
+    /// Not supported.
+    pub(crate) effort: Option<Value>,
+}
+
+/// The form of an answer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum OutputFormat {
+    /// JSON as a schema says.
+    JsonSchema {
+        /// The schema.
+        schema: Value,
+    },
 }
 
 /// How many tokens a conversation has.

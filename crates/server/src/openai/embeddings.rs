@@ -118,7 +118,7 @@ pub(crate) async fn create(
     Json(request): Json<EmbeddingRequest>,
 ) -> ApiResult<Response> {
     let model = app.models.get(&request.model).await?;
-    settings::refuse(&[("dimensions", &request.dimensions, &[])])?;
+    settings::refuse(&[("dimensions", request.dimensions.as_ref(), &[])])?;
     let prompts: Vec<Prompt> = match request.input {
         Inputs::Texts(texts) => texts.into_iter().map(Prompt::Text).collect(),
         Inputs::Tokens(lists) => lists.into_iter().map(Prompt::Tokens).collect(),

@@ -97,9 +97,9 @@ pub(super) fn count(app: &App, n: Option<u64>) -> ApiResult<usize> {
 }
 
 /// Refuses fields that are not supported, unless they ask for what happens anyway.
-pub(crate) fn refuse(fields: &[(&str, &Option<Value>, &[Value])]) -> ApiResult<()> {
+pub(crate) fn refuse(fields: &[(&str, Option<&Value>, &[Value])]) -> ApiResult<()> {
     for (name, value, harmless) in fields {
-        let Some(value) = value else { continue };
+        let Some(value) = *value else { continue };
         let empty = value.is_null() || *value == json!([]) || *value == json!({});
         if !empty && !harmless.contains(value) {
             return Err(ApiError::unsupported(name, "not supported by this server"));

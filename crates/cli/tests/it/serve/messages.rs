@@ -153,6 +153,21 @@ fn tools_are_called_and_their_results_told() {
 }
 
 #[test]
+fn an_answer_keeps_to_a_schema() {
+    let Some(server) = shared() else { return };
+    let schema = json!({
+        "type": "object", "required": ["red"], "additionalProperties": false,
+        "properties": { "red": { "type": "boolean" } },
+    });
+    let format = json!({ "format": { "type": "json_schema", "schema": schema } });
+    let more = json!({ "output_config": format, "max_tokens": 60 });
+    let answer = server.ok(MESSAGES, &ask("Is an apple red?", more));
+    let answer = answer["content"][0]["text"].as_str().unwrap();
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    assert!(answer["red"].is_boolean() && answer.as_object().unwrap().len() == 1);
+}
+
+#[test]
 fn errors_have_the_shape_of_their_api() {
     let Some(server) = shared() else { return };
     let post = |more: Value| server.post(MESSAGES, &ask("Hi", more));

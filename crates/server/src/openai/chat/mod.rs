@@ -136,22 +136,36 @@ pub(crate) fn order(
 fn refuse(request: &ChatRequest) -> ApiResult<()> {
     let default_tier = [json!("auto"), json!("default")];
     settings::refuse(&[
-        ("audio", &request.audio, &[]),
-        ("function_call", &request.function_call, &[]),
-        ("functions", &request.functions, &[]),
-        ("metadata", &request.metadata, &[]),
-        ("modalities", &request.modalities, &[json!(["text"])]),
-        ("prediction", &request.prediction, &[]),
+        ("audio", request.audio.as_ref(), &[]),
+        ("function_call", request.function_call.as_ref(), &[]),
+        ("functions", request.functions.as_ref(), &[]),
+        ("metadata", request.metadata.as_ref(), &[]),
         (
-            "prompt_cache_retention",
-            &request.prompt_cache_retention,
+            "modalities",
+            request.modalities.as_ref(),
+            &[json!(["text"])],
+        ),
+        ("prediction", request.prediction.as_ref(), &[]),
+        ("moderation", request.moderation.as_ref(), &[]),
+        (
+            "prompt_cache_options",
+            request.prompt_cache_options.as_ref(),
             &[],
         ),
-        ("reasoning_effort", &request.reasoning_effort, &[]),
-        ("service_tier", &request.service_tier, &default_tier),
-        ("store", &request.store, &[json!(false)]),
-        ("verbosity", &request.verbosity, &[json!("medium")]),
-        ("web_search_options", &request.web_search_options, &[]),
+        (
+            "prompt_cache_retention",
+            request.prompt_cache_retention.as_ref(),
+            &[],
+        ),
+        ("reasoning_effort", request.reasoning_effort.as_ref(), &[]),
+        ("service_tier", request.service_tier.as_ref(), &default_tier),
+        ("store", request.store.as_ref(), &[json!(false)]),
+        ("verbosity", request.verbosity.as_ref(), &[json!("medium")]),
+        (
+            "web_search_options",
+            request.web_search_options.as_ref(),
+            &[],
+        ),
     ])?;
     if request.top_logprobs.is_some() && request.logprobs != Some(true) {
         return Err(ApiError::invalid(

@@ -141,9 +141,9 @@ fn to_template(message: &Message, index: usize) -> ApiResult<Value> {
             function_call,
         } => {
             settings::refuse(&[
-                ("messages.annotations", annotations, &[]),
-                ("messages.audio", audio, &[]),
-                ("messages.function_call", function_call, &[]),
+                ("messages.annotations", annotations.as_ref(), &[]),
+                ("messages.audio", audio.as_ref(), &[]),
+                ("messages.function_call", function_call.as_ref(), &[]),
             ])?;
             let calls = tool_calls.as_deref().unwrap_or_default();
             let text = content.as_ref().map(|content| content.0.as_str());

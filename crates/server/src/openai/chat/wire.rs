@@ -95,6 +95,10 @@ pub(crate) struct ChatRequest {
     /// Not supported.
     pub(crate) prediction: Option<Value>,
     /// Not supported.
+    pub(crate) moderation: Option<Value>,
+    /// Not supported.
+    pub(crate) prompt_cache_options: Option<Value>,
+    /// Not supported.
     pub(crate) prompt_cache_retention: Option<Value>,
     /// Not supported.
     pub(crate) reasoning_effort: Option<Value>,

@@ -109,7 +109,7 @@ struct Job {
 }
 
 fn plan(app: &App, model: &Loaded, request: CompletionRequest, caller: &Caller) -> ApiResult<Plan> {
-    settings::refuse(&[("suffix", &request.suffix, &["".into()])])?;
+    settings::refuse(&[("suffix", request.suffix.as_ref(), &["".into()])])?;
     let n = settings::count(app, request.n)?;
     if request.best_of.is_some_and(|best_of| best_of != n as u64) {
         return Err(ApiError::unsupported(
