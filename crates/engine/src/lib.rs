@@ -1,8 +1,9 @@
 //! Requests in, token events out.
 //!
 //! [`Engine::submit`] takes a [`Request`] and gives a [`Generation`], an iterator of [`Event`]s
-//! ([`Engine::submit_with`] gives them to a callback instead); that stream is the whole contract with those who use the engine. Inside, text is known to
-//! [`text`] and [`stop`] alone: the scheduler sees token ids, and the [`sampler`] sees logits.
+//! ([`Engine::submit_with`] gives them to a callback instead); that stream is the whole contract with
+//! those who use the engine. Inside, text is known to [`text`], [`stop`] and `constraint` alone: the
+//! scheduler sees token ids, and the [`sampler`] sees logits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 

@@ -1,9 +1,10 @@
 //! From a path to a running engine.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use terang_kernels::{Cpu, ThreadPool};
-use terang_model::bundle::LoadedModel;
+use terang_model::bundle::ModelFiles;
 use terang_model::decoder::{Decoder, KvType, LoadOptions};
 
 use crate::runner::DecoderRunner;
@@ -47,30 +48,33 @@ pub fn load(
     mut progress: impl FnMut(LoadProgress),
 ) -> Result<(DecoderRunner, Text)> {
     let cpu = Cpu::from_env()?;
-    let model = LoadedModel::open(path)?;
-    let context_len = options.context_len.unwrap_or_else(|| {
-        model
-            .config
-            .max_position_embeddings
-            .min(DEFAULT_CONTEXT_LEN)
-    });
+    let files = ModelFiles::open(path)?;
+    let config = files.config()?;
+    let context_len = options
+        .context_len
+        .unwrap_or_else(|| config.max_position_embeddings.min(DEFAULT_CONTEXT_LEN));
     let load_options = LoadOptions {
         cpu,
         threads: options.threads.unwrap_or_else(ThreadPool::default_threads),
         kv_type: options.kv_type,
     };
-    let decoder = Decoder::load(
-        model.tensors,
-        model.config,
-        &load_options,
-        &mut |done, total| progress(LoadProgress { done, total }),
-    )?;
+    // The vocabulary is read while the weights are.
+    let (decoder, text) = std::thread::scope(|scope| {
+        let text = scope.spawn(|| files.text());
+        let mut told = |done, total| progress(LoadProgress { done, total });
+        let decoder = Decoder::load(files.tensors(), config, &load_options, &mut told);
+        let text = text.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (decoder, text)
+    });
+    // Of two errors, the one about the text: weights are checked last.
+    let (tokenizer, template) = text?;
+    let decoder = decoder?;
     let runner = DecoderRunner::new(
         decoder,
         context_len,
         options.cache_len.unwrap_or(context_len),
     )?;
-    Ok((runner, Text::new(model.tokenizer, model.template)))
+    Ok((runner, Text::new(tokenizer, template)))
 }
 
 impl Engine {

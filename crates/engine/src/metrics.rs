@@ -38,6 +38,8 @@ pub struct EngineLoad {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) running: AtomicU64,
+    /// Those that ran before and wait again; they hold no place in the queue.
+    pub(crate) put_back: AtomicU64,
     pub(crate) pages_total: AtomicU64,
     pub(crate) pages_free: AtomicU64,
     pub(crate) pages_cached: AtomicU64,
@@ -52,12 +54,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// All of them, with the number of those that wait, which the queue knows.
+    /// All of them, with the number of those that wait to run first, which the queue knows.
     pub(crate) fn read(&self, waiting: usize) -> EngineLoad {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         EngineLoad {
             running: get(&self.running) as usize,
-            waiting,
+            waiting: waiting + get(&self.put_back) as usize,
             pages_total: get(&self.pages_total) as usize,
             pages_free: get(&self.pages_free) as usize,
             pages_cached: get(&self.pages_cached) as usize,

@@ -22,30 +22,68 @@ pub struct LoadedModel {
     pub tensors: Arc<dyn TensorSource>,
 }
 
-impl LoadedModel {
+/// An opened GGUF file or Hugging Face folder, whose parts are read as they are asked for: its text
+/// side takes about as long as its weights, and both can be read at once.
+#[derive(Clone, Debug)]
+pub struct ModelFiles {
+    checkpoint: Arc<Checkpoint>,
+}
+
+impl ModelFiles {
     /// Opens a GGUF file or a Hugging Face folder.
     pub fn open(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(path)?;
-        let (config, tokenizer, template) = match &checkpoint {
+        if let Checkpoint::HfFolder(folder) = &checkpoint {
+            refuse_links_that_leave(&folder.dir)?;
+        }
+        Ok(Self {
+            checkpoint: Arc::new(checkpoint),
+        })
+    }
+
+    /// The decoder's description.
+    pub fn config(&self) -> Result<Config> {
+        match &*self.checkpoint {
+            Checkpoint::Gguf(gguf) => Config::from_gguf(gguf),
+            Checkpoint::HfFolder(folder) => {
+                Config::from_hf_json(&folder.dir.join("config.json"), &folder.config)
+            }
+        }
+    }
+
+    /// Tokenizer and chat template.
+    pub fn text(&self) -> Result<(Arc<Tokenizer>, Option<ChatTemplate>)> {
+        let (tokenizer, template) = match &*self.checkpoint {
             Checkpoint::Gguf(gguf) => {
                 let tokenizer = Tokenizer::from_gguf(gguf.metadata())?;
                 let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer)?;
-                (Config::from_gguf(gguf)?, tokenizer, template)
+                (tokenizer, template)
             }
             Checkpoint::HfFolder(folder) => {
-                let dir = &folder.dir;
-                refuse_links_that_leave(dir)?;
-                let tokenizer = Tokenizer::from_file(&dir.join("tokenizer.json"))?;
-                let template = ChatTemplate::from_folder(dir, &tokenizer)?;
-                let config = Config::from_hf_json(&dir.join("config.json"), &folder.config)?;
-                (config, tokenizer, template)
+                let tokenizer = Tokenizer::from_file(&folder.dir.join("tokenizer.json"))?;
+                let template = ChatTemplate::from_folder(&folder.dir, &tokenizer)?;
+                (tokenizer, template)
             }
         };
+        Ok((Arc::new(tokenizer), template))
+    }
+
+    /// The weights, mapped.
+    pub fn tensors(&self) -> Arc<dyn TensorSource> {
+        Arc::clone(&self.checkpoint) as Arc<dyn TensorSource>
+    }
+}
+
+impl LoadedModel {
+    /// Opens a GGUF file or a Hugging Face folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        let files = ModelFiles::open(path)?;
+        let (tokenizer, template) = files.text()?;
         Ok(Self {
-            config,
-            tokenizer: Arc::new(tokenizer),
+            config: files.config()?,
+            tokenizer,
             template,
-            tensors: Arc::new(checkpoint),
+            tensors: files.tensors(),
         })
     }
 }

@@ -34,8 +34,8 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
-/// Tokens that are allowed together by most rules for text, so that they are not looked at one by one.
-/// Each of these is contained in one of the compiler's own classes.
+/// Tokens that most rules for text allow together, so that they are not looked at one by one. Each
+/// of these is contained in one of the compiler's own classes.
 const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
 /// Longest reason that is passed on.
 const REASON_CHARS_MAX: usize = 300;
@@ -47,8 +47,8 @@ fn limits() -> ParserLimits {
         step_lexer_fuel: 100_000,
         step_max_items: 50_000,
         max_items_in_row: 2_000,
-        // A state takes one or two kilobytes.
-        max_lexer_states: 30_000,
+        // A state takes one or two kilobytes, of each answer.
+        max_lexer_states: 12_000,
         max_grammar_size: 300_000,
         precompute_large_lexemes: true,
         verbose_errors: false,
@@ -273,6 +273,11 @@ impl Matcher {
             .consume_token(id)
             .map_err(|error| Error::constraint(&error))?;
         Ok(self.inner.is_stopped())
+    }
+
+    /// Tokens that must come next, one after another, where there is no choice.
+    pub(crate) fn forced(&mut self) -> Vec<u32> {
+        self.inner.compute_ff_tokens()
     }
 
     /// How many of `ids` could come next, one after another.

@@ -21,6 +21,16 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             if task.chosen() == 0 || rows >= rows_max {
                 continue;
             }
+            let forced = match self.budget.speculation {
+                Speculation::Off => 0,
+                // Another row costs less than another step.
+                _ => task.guess_forced(rows_max - rows),
+            };
+            if forced > 0 {
+                share.tokens += forced;
+                rows += forced;
+                continue;
+            }
             let (from_lookup, from_model) = match (self.budget.speculation, &self.drafter) {
                 (Speculation::Off, _) => (0, 0),
                 (Speculation::Fixed(count), None) => (count, 0),

@@ -222,6 +222,12 @@ impl<S> Line<S> {
         out
     }
 
+    /// Tasks that wait again.
+    pub(super) fn put_back_count(&self) -> usize {
+        let again = self.resumed.iter().filter(|task| task.has_started());
+        again.count()
+    }
+
     /// All tasks that wait, in no order.
     pub(super) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut Task<S>> {
         let classes = self.classes.values_mut();

@@ -2,9 +2,10 @@
 //!
 //! All running sequences share each call of the runner (continuous batching): those that decode bring
 //! a token each, and what is left of the step's budget goes to prompts, in chunks, so that a long
-//! prompt holds nobody up for longer than one step. Requests enter as soon as a place and enough pages are there, in the order of `line`. What a finished sequence leaves in the cache serves those
-//! that begin alike; when pages run out, what was used longest ago goes first, then the youngest
-//! sequence is put back to wait and is computed again later.
+//! prompt holds nobody up for longer than one step. Requests enter in the order of `line`, as soon as
+//! a place and enough pages are there. What a finished sequence leaves in the cache serves those that
+//! begin alike; when pages run out, what was used longest ago goes first, then the youngest sequence
+//! is put back to wait and is computed again later.
 //!
 //! By the numerics contract none of this can show in an answer. Invariant: the first
 //! `sequence.len()` of a task's tokens are those whose keys and values are on its pages.
@@ -130,6 +131,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
     pub(crate) fn step(&mut self) {
         self.end_early();
         self.admit();
+        Counters::set(&self.counters.running, self.running.len());
         let mut shares = self.shares();
         let prompts = shares.iter().any(|s| self.running[s.index].in_prefill());
         if !prompts {
@@ -157,6 +159,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
     fn report(&mut self) {
         let (counters, blocks) = (&*self.counters, self.runner.blocks());
         Counters::set(&counters.running, self.running.len());
+        Counters::set(&counters.put_back, self.line.put_back_count());
         Counters::set(&counters.pages_total, blocks.pages_max());
         Counters::set(&counters.pages_free, blocks.free_pages());
         let cached = self.prefix.evictable(blocks);

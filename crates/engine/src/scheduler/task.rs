@@ -85,6 +85,8 @@ pub(super) enum Guesser {
     Lookup,
     /// The smaller model.
     Model,
+    /// The constraint, whose guesses are certain.
+    Constraint,
 }
 
 /// A job and how far it has come, wherever its keys and values are.
@@ -255,6 +257,17 @@ impl<S: Sink> Task<S> {
         self.guess(guesses, Guesser::Lookup)
     }
 
+    /// Guesses up to `count` tokens to which the constraint leaves no alternative. Gives how many.
+    pub(super) fn guess_forced(&mut self, count: usize) -> usize {
+        let count = count.min(self.room_to_guess());
+        let Some(matcher) = self.matcher.as_mut().filter(|_| count > 0) else {
+            return 0;
+        };
+        let mut guesses = matcher.forced();
+        guesses.truncate(count);
+        self.guess(guesses, Guesser::Constraint)
+    }
+
     /// Asks the smaller model for up to `count` guesses.
     pub(super) fn wish(&mut self, count: usize) -> Wish<'_> {
         Wish {
@@ -363,6 +376,7 @@ impl<S: Sink> Task<S> {
         self.stats.accepted_tokens += right;
         match self.guesser {
             Guesser::Model if drafted > 0 => self.of_model = Some((right, drafted)),
+            Guesser::Constraint => {}
             _ => self.lookup.trust.learn(right, drafted),
         }
         Ok(end)

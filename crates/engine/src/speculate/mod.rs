@@ -1,9 +1,10 @@
 //! Guessing tokens so that several can be evaluated in one step. A guess never changes an answer: it
 //! only decides which rows of logits exist already when a token is chosen.
 //!
-//! Guesses come from the sequence itself ([`lookup`]) or from a smaller model ([`model`]). Which of
-//! them, and how many are worth their time, is decided from what guesses were right so far and from
-//! what steps of more rows, and steps of the smaller model, have been seen to cost.
+//! Guesses come from a constraint that leaves no choice, from the sequence itself ([`lookup`]) or
+//! from a smaller model ([`model`]). Which of the last two, and how many are worth their time, is
+//! decided from what guesses were right so far and from what steps of more rows, and steps of the
+//! smaller model, have been seen to cost.
 
 mod lookup;
 mod model;

@@ -214,6 +214,33 @@ fn nothing_of_the_way_shows_under_a_constraint() {
 }
 
 #[test]
+fn what_a_constraint_forces_is_evaluated_together() {
+    let schema = json!({
+        "type": "object",
+        "properties": { "a key that is long": { "const": "and what must stand there" } },
+        "required": ["a key that is long"],
+        "additionalProperties": false,
+    });
+    let plain = ask(
+        &engine(64, Speculation::Off),
+        Constraint::JsonSchema(schema.clone()),
+        1,
+    );
+    let quick = ask(
+        &engine(64, Speculation::Auto),
+        Constraint::JsonSchema(schema),
+        1,
+    );
+    assert_eq!(quick.text, plain.text);
+    assert_eq!(plain.stats.drafted_tokens, 0);
+    assert!(
+        quick.stats.accepted_tokens * 2 > quick.stats.completion_tokens,
+        "{:?}",
+        quick.stats
+    );
+}
+
+#[test]
 fn several_answers_under_one_constraint_are_those_of_their_seeds() {
     let constraint = || Constraint::JsonSchema(schemas().remove(5));
     let engine = engine(64, Speculation::Auto);

@@ -1,6 +1,8 @@
 //! A smaller model guesses: one that is always right, one that never is, one with less room. The
 //! answers are those without it.
 
+use std::time::Duration;
+
 use terang_engine::runner::{BlockPool, Chunk, DecoderRunner, Logits, LogitsWanted, Runner};
 use terang_engine::{Constraint, Engine, Event, Limits, Prompt, Request, Speculation, Stats};
 use terang_kernels::Cpu;
@@ -175,6 +177,63 @@ fn a_smaller_model_changes_nothing_but_the_time() {
     ] {
         assert_eq!(with(draft, speculation, sequences, cache_len).0, wanted);
     }
+}
+
+/// A model that takes its time.
+struct Slow {
+    inner: DecoderRunner,
+    call: Duration,
+}
+
+impl Runner for Slow {
+    fn vocab_size(&self) -> usize {
+        self.inner.vocab_size()
+    }
+
+    fn context_len(&self) -> usize {
+        self.inner.context_len()
+    }
+
+    fn blocks(&mut self) -> &mut BlockPool {
+        self.inner.blocks()
+    }
+
+    fn forward(&mut self, chunks: &mut [Chunk<'_>]) -> terang_engine::Result<()> {
+        std::thread::sleep(self.call);
+        self.inner.forward(chunks)
+    }
+
+    fn logits(&self) -> Logits<'_> {
+        self.inner.logits()
+    }
+}
+
+#[test]
+fn whether_a_smaller_model_is_asked_follows_from_what_it_gains() {
+    let slow = |ms| Slow {
+        inner: runner(CONTEXT, 16 * CONTEXT),
+        call: Duration::from_millis(ms),
+    };
+    let drafted = |model, draft: Box<dyn Runner>| {
+        let limits = limits(Speculation::Auto, 1);
+        let engine = Engine::start_with_draft(slow(model), Some(draft), text(), limits).unwrap();
+        run(&engine).1
+    };
+    // Fast and right: worth asking at nearly every step.
+    let gains = drafted(8, Box::new(slow(0)));
+    assert!(
+        gains.accepted_tokens * 2 > gains.completion_tokens,
+        "{gains:?}"
+    );
+    // As slow as the model itself: tried, and left alone.
+    let costs = drafted(8, Box::new(slow(8)));
+    assert!(
+        costs.drafted_tokens * 2 < costs.completion_tokens,
+        "{costs:?}"
+    );
+    // Wrong: at most a guess a step, even where guesses cost nothing.
+    let errs = drafted(8, noise(64));
+    assert!(errs.drafted_tokens < errs.completion_tokens, "{errs:?}");
 }
 
 #[test]

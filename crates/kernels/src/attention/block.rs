@@ -1,27 +1,174 @@
 //! The two products of attention over one block of keys.
 
-use super::cache::{KvLayout, KvType, PAGE};
+use super::Queries;
+use super::cache::{Head, KvLayout, KvType, PAGE, float};
 use crate::cpu::{Cpu, dispatch};
 use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
 
-/// `scores[row][key]` = chain of `fma(key[d], query[row][d], sum)` over ascending `d` from zero.
-/// `queries` is `[rows, head_dim]`, `scores` `[rows, PAGE]`. With few rows memory is the limit: then
-/// the cache lines of `next`, which will be read after this, are asked for along the way.
+/// `scores[row][key]` of one block, for the query rows from `first` on.
+///
+/// With floating-point keys a score is a chain of `fma(key[d], query[row][d], sum)` over ascending `d`
+/// from zero; with int8 keys it is the exact product of the codes, times the key's step, times the
+/// query's. `scores` is `[rows, PAGE]`. With few rows memory is the limit: then the cache lines of
+/// `next`, which will be read after this, are asked for along the way.
 pub(super) fn scores(
     cpu: Cpu,
     layout: &KvLayout,
-    queries: &[f32],
+    queries: &Queries,
+    first: usize,
+    head: Head<'_>,
+    scores: &mut [f32],
+) {
+    let rows = scores.len() / PAGE;
+    assert_eq!(rows * PAGE, scores.len());
+    assert_eq!(
+        head.keys.len(),
+        layout.key_dim() * PAGE * layout.element_bytes()
+    );
+    let (keys, next) = (head.keys, head.values);
+    if layout.dtype == KvType::Int8 {
+        let dim = layout.key_dim();
+        let queries = CodedRows {
+            codes: &queries.codes[first * dim..][..rows * dim],
+            steps: &queries.steps[first..][..rows],
+            sums: &queries.sums[first..][..rows],
+        };
+        let steps = head.key_steps;
+        assert_eq!(steps.len(), 4 * PAGE);
+        dispatch!(cpu, coded_scores_scalar, coded_scores_vector, (
+            queries: CodedRows<'_>, keys: &[u8], steps: &[u8], scores: &mut [f32], next: &[u8],
+        ));
+    } else {
+        let dim = layout.head_dim;
+        let queries = &queries.rows[first * dim..][..rows * dim];
+        dispatch!(cpu, scores_scalar, scores_vector, (
+            layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32], next: &[u8],
+        ));
+    }
+}
+
+/// Query rows as int8 codes, each with its step and the sum of its codes.
+#[derive(Clone, Copy)]
+struct CodedRows<'a> {
+    codes: &'a [i8],
+    steps: &'a [f32],
+    sums: &'a [i32],
+}
+
+impl<'a> CodedRows<'a> {
+    fn dim(&self) -> usize {
+        self.codes.len() / self.steps.len()
+    }
+
+    fn from_row(&self, row: usize) -> Self {
+        Self {
+            codes: &self.codes[row * self.dim()..],
+            steps: &self.steps[row..],
+            sums: &self.sums[row..],
+        }
+    }
+}
+
+fn coded_scores_scalar(
+    queries: CodedRows<'_>,
     keys: &[u8],
+    steps: &[u8],
+    scores: &mut [f32],
+    _next: &[u8],
+) {
+    let rows = queries.codes.chunks_exact(queries.dim()).zip(queries.steps);
+    for ((codes, step), scores) in rows.zip(scores.chunks_exact_mut(PAGE)) {
+        for (key, score) in scores.iter_mut().enumerate() {
+            let product = |(d, code): (usize, &i8)| {
+                let at = (d / 4 * PAGE + key) * 4 + d % 4;
+                i32::from(keys[at].cast_signed()) * i32::from(*code)
+            };
+            let dot: i32 = codes.iter().enumerate().map(product).sum();
+            *score = dot as f32 * float(steps, key) * step;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn coded_scores_vector<S: Simd>(
+    queries: CodedRows<'_>,
+    keys: &[u8],
+    steps: &[u8],
     scores: &mut [f32],
     next: &[u8],
 ) {
-    let dim = layout.head_dim;
-    assert_eq!(queries.len() / dim * PAGE, scores.len());
-    assert_eq!(keys.len(), dim * PAGE * layout.element_bytes());
-    dispatch!(cpu, scores_scalar, scores_vector, (
-        layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32], next: &[u8],
-    ));
+    let rows = queries.steps.len();
+    let mut row = 0;
+    // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
+    unsafe {
+        while rows - row >= 6 && S::TILE == 8 {
+            let scores = &mut scores[row * PAGE..];
+            coded_rows::<S, 6, 4>(queries.from_row(row), keys, steps, scores, &[]);
+            row += 6;
+        }
+        while rows - row >= 3 {
+            let (queries, scores) = (queries.from_row(row), &mut scores[row * PAGE..]);
+            if S::TILE == 8 {
+                coded_rows::<S, 3, 4>(queries, keys, steps, scores, next);
+            } else {
+                coded_rows::<S, 3, 1>(queries, keys, steps, scores, next);
+            }
+            row += 3;
+        }
+        let scores = &mut scores[row * PAGE..];
+        match rows - row {
+            2 => coded_rows::<S, 2, 2>(queries.from_row(row), keys, steps, scores, next),
+            1 => coded_rows::<S, 1, 4>(queries.from_row(row), keys, steps, scores, next),
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn coded_rows<S: Simd, const R: usize, const C: usize>(
+    queries: CodedRows<'_>,
+    keys: &[u8],
+    steps: &[u8],
+    scores: &mut [f32],
+    next: &[u8],
+) {
+    let dim = keys.len() / PAGE;
+    assert!(queries.codes.len() >= R * dim && scores.len() >= R * PAGE);
+    assert!(queries.sums.len() >= R && queries.steps.len() >= R);
+    let mut ahead = next.chunks(2 * LINE);
+    // SAFETY: `keys` holds `dim / 4` rows of 4 * PAGE codes, `steps` PAGE floats, the others are
+    // asserted above.
+    unsafe {
+        for key in (0..PAGE).step_by(C * LANES) {
+            let mut sum = [[S::i_splat(0); C]; R];
+            for r in 0..R {
+                sum[r] = [S::i_splat(S::I8_BIAS * queries.sums[r]); C];
+            }
+            for d in (0..dim).step_by(4) {
+                prefetch_two(ahead.next());
+                let mut k = [S::b_splat(0); C];
+                for c in 0..C {
+                    k[c] = S::b_load(keys.as_ptr().add(d * PAGE + 4 * (key + c * LANES)));
+                }
+                for r in 0..R {
+                    let q = S::b_splat4(queries.codes.as_ptr().add(r * dim + d));
+                    for c in 0..C {
+                        sum[r][c] = S::dot_i8(sum[r][c], k[c], q);
+                    }
+                }
+            }
+            for c in 0..C {
+                let step = S::f_load(steps.as_ptr().cast::<f32>().add(key + c * LANES));
+                for r in 0..R {
+                    let score = S::f_mul(S::f_from_i(sum[r][c]), step);
+                    let score = S::f_mul(score, S::f_splat(queries.steps[r]));
+                    let at = r * PAGE + key + c * LANES;
+                    S::f_store(scores.as_mut_ptr().add(at), score);
+                }
+            }
+        }
+    }
 }
 
 fn scores_scalar(
@@ -51,6 +198,24 @@ unsafe fn scores_vector<S: Simd>(
     scores: &mut [f32],
     next: &[u8],
 ) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match layout.dtype {
+            KvType::F16 => scores_of::<S, Half>(layout, queries, keys, scores, next),
+            KvType::F32 => scores_of::<S, Single>(layout, queries, keys, scores, next),
+            KvType::Int8 => unreachable!("codes have kernels of their own"),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn scores_of<S: Simd, E: Element>(
+    layout: &KvLayout,
+    queries: &[f32],
+    keys: &[u8],
+    scores: &mut [f32],
+    next: &[u8],
+) {
     let dim = layout.head_dim;
     let rows = queries.len() / dim;
     let mut row = 0;
@@ -58,30 +223,30 @@ unsafe fn scores_vector<S: Simd>(
     // one vector of two or four registers.
     // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
     unsafe {
-        while rows - row >= 8 && S::TILE == 8 {
+        while rows - row >= 6 && S::TILE == 8 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 8, 2>(layout, queries, keys, scores, &[]);
-            row += 8;
+            score_rows::<S, E, 6, 4>(layout, queries, keys, scores, &[]);
+            row += 6;
         }
         while rows - row >= 4 {
             let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, 4, 1>(layout, queries, keys, scores, &[]);
+            score_rows::<S, E, 4, 1>(layout, queries, keys, scores, &[]);
             row += 4;
         }
         // What is left, or the few heads that share keys while one token is decoded.
         let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
         match rows - row {
-            3 if S::TILE == 8 => score_rows::<S, 3, 4>(layout, queries, keys, scores, next),
-            3 => score_rows::<S, 3, 1>(layout, queries, keys, scores, next),
-            2 => score_rows::<S, 2, 2>(layout, queries, keys, scores, next),
-            1 => score_rows::<S, 1, 4>(layout, queries, keys, scores, next),
+            3 if S::TILE == 8 => score_rows::<S, E, 3, 4>(layout, queries, keys, scores, next),
+            3 => score_rows::<S, E, 3, 1>(layout, queries, keys, scores, next),
+            2 => score_rows::<S, E, 2, 2>(layout, queries, keys, scores, next),
+            1 => score_rows::<S, E, 1, 4>(layout, queries, keys, scores, next),
             _ => {}
         }
     }
 }
 
 #[inline(always)]
-unsafe fn score_rows<S: Simd, const R: usize, const C: usize>(
+unsafe fn score_rows<S: Simd, E: Element, const R: usize, const C: usize>(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
@@ -99,7 +264,7 @@ unsafe fn score_rows<S: Simd, const R: usize, const C: usize>(
                 prefetch_two(ahead.next());
                 let mut k = [S::f_splat(0.0); C];
                 for c in 0..C {
-                    k[c] = load::<S>(layout, keys, d * PAGE + key + c * LANES);
+                    k[c] = E::load::<S>(keys, d * PAGE + key + c * LANES);
                 }
                 for r in 0..R {
                     let q = S::f_splat(*queries.as_ptr().add(r * dim + d));
@@ -126,14 +291,37 @@ fn prefetch_two(lines: Option<&[u8]>) {
     }
 }
 
-#[inline(always)]
-unsafe fn load<S: Simd>(layout: &KvLayout, data: &[u8], element: usize) -> S::F {
-    // SAFETY: the caller's element and the 15 after it lie within the data.
-    unsafe {
-        match layout.dtype {
-            KvType::F16 => S::f_load_f16(data.as_ptr().cast::<u16>().add(element)),
-            KvType::F32 => S::f_load(data.as_ptr().cast::<f32>().add(element)),
-        }
+/// How an element is stored; a type, so that no inner loop asks.
+trait Element {
+    /// The 16 elements from `index` on.
+    unsafe fn load<S: Simd>(data: &[u8], index: usize) -> S::F;
+}
+
+struct Half;
+struct Single;
+struct Code;
+
+impl Element for Half {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(data: &[u8], index: usize) -> S::F {
+        // SAFETY: the caller's elements lie within the data.
+        unsafe { S::f_load_f16(data.as_ptr().cast::<u16>().add(index)) }
+    }
+}
+
+impl Element for Single {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(data: &[u8], index: usize) -> S::F {
+        // SAFETY: the caller's elements lie within the data.
+        unsafe { S::f_load(data.as_ptr().cast::<f32>().add(index)) }
+    }
+}
+
+impl Element for Code {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(data: &[u8], index: usize) -> S::F {
+        // SAFETY: the caller's elements lie within the data.
+        unsafe { S::f_load_i8(data.as_ptr().cast::<i8>().add(index)) }
     }
 }
 
@@ -193,21 +381,40 @@ unsafe fn add_values_vector<S: Simd>(
     acc: &mut [f32],
     next: &[u8],
 ) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match layout.dtype {
+            KvType::F16 => add_values_of::<S, Half>(layout, weights, ranges, values, acc, next),
+            KvType::F32 => add_values_of::<S, Single>(layout, weights, ranges, values, acc, next),
+            KvType::Int8 => add_values_of::<S, Code>(layout, weights, ranges, values, acc, next),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_values_of<S: Simd, E: Element>(
+    layout: &KvLayout,
+    weights: &[f32],
+    ranges: &[Range<usize>],
+    values: &[u8],
+    acc: &mut [f32],
+    next: &[u8],
+) {
     let mut row = 0;
     // SAFETY: tiles stay within the rows; lengths are asserted by `add_values`.
     unsafe {
-        while ranges.len() - row >= 8 && S::TILE == 8 {
-            add_tile::<S, 8>(layout, weights, ranges, values, acc, row, &[]);
-            row += 8;
+        while ranges.len() - row >= 6 && S::TILE == 8 {
+            add_tile::<S, E, 6>(layout, weights, ranges, values, acc, row, &[]);
+            row += 6;
         }
         while ranges.len() - row >= 4 {
-            add_tile::<S, 4>(layout, weights, ranges, values, acc, row, &[]);
+            add_tile::<S, E, 4>(layout, weights, ranges, values, acc, row, &[]);
             row += 4;
         }
         match ranges.len() - row {
-            3 => add_tile::<S, 3>(layout, weights, ranges, values, acc, row, next),
-            2 => add_tile::<S, 2>(layout, weights, ranges, values, acc, row, next),
-            1 => add_tile::<S, 1>(layout, weights, ranges, values, acc, row, next),
+            3 => add_tile::<S, E, 3>(layout, weights, ranges, values, acc, row, next),
+            2 => add_tile::<S, E, 2>(layout, weights, ranges, values, acc, row, next),
+            1 => add_tile::<S, E, 1>(layout, weights, ranges, values, acc, row, next),
             _ => {}
         }
     }
@@ -216,7 +423,7 @@ unsafe fn add_values_vector<S: Simd>(
 /// The rows from `row` on. Keys that all of them see go together; the others row by row, so that a
 /// row's chain holds exactly its own keys.
 #[inline(always)]
-unsafe fn add_tile<S: Simd, const R: usize>(
+unsafe fn add_tile<S: Simd, E: Element, const R: usize>(
     layout: &KvLayout,
     weights: &[f32],
     ranges: &[Range<usize>],
@@ -237,19 +444,19 @@ unsafe fn add_tile<S: Simd, const R: usize>(
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let before = range.start..start.min(range.end);
-            add_rows::<S, 1>(layout, weights, before, values, acc, &[]);
+            add_rows::<S, E, 1>(layout, weights, before, values, acc, &[]);
         }
-        add_rows::<S, R>(layout, weights, start..end, values, acc, next);
+        add_rows::<S, E, R>(layout, weights, start..end, values, acc, next);
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let after = end.max(range.start)..range.end;
-            add_rows::<S, 1>(layout, weights, after, values, acc, &[]);
+            add_rows::<S, E, 1>(layout, weights, after, values, acc, &[]);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn add_rows<S: Simd, const R: usize>(
+unsafe fn add_rows<S: Simd, E: Element, const R: usize>(
     layout: &KvLayout,
     weights: &[f32],
     keys: Range<usize>,
@@ -266,18 +473,18 @@ unsafe fn add_rows<S: Simd, const R: usize>(
     // SAFETY: `values` holds PAGE rows of `stride` elements, a multiple of LANES.
     unsafe {
         // One row alone needs more columns to have enough chains at once.
-        while stride - d >= 4 * LANES && (R == 1 || (R < 4 && S::TILE == 8)) {
-            add_columns::<S, R, 4>(layout, weights, keys.clone(), values, acc, d, next);
+        while stride - d >= 4 * LANES && (R == 1 || (R <= 6 && S::TILE == 8)) {
+            add_columns::<S, E, R, 4>(layout, weights, keys.clone(), values, acc, d, next);
             next = &[];
             d += 4 * LANES;
         }
         while stride - d >= 2 * LANES && (S::TILE == 8 || R < 4) {
-            add_columns::<S, R, 2>(layout, weights, keys.clone(), values, acc, d, next);
+            add_columns::<S, E, R, 2>(layout, weights, keys.clone(), values, acc, d, next);
             next = &[];
             d += 2 * LANES;
         }
         while d < stride {
-            add_columns::<S, R, 1>(layout, weights, keys.clone(), values, acc, d, next);
+            add_columns::<S, E, R, 1>(layout, weights, keys.clone(), values, acc, d, next);
             next = &[];
             d += LANES;
         }
@@ -285,7 +492,7 @@ unsafe fn add_rows<S: Simd, const R: usize>(
 }
 
 #[inline(always)]
-unsafe fn add_columns<S: Simd, const R: usize, const C: usize>(
+unsafe fn add_columns<S: Simd, E: Element, const R: usize, const C: usize>(
     layout: &KvLayout,
     weights: &[f32],
     keys: Range<usize>,
@@ -308,7 +515,7 @@ unsafe fn add_columns<S: Simd, const R: usize, const C: usize>(
             prefetch_two(ahead.next());
             let mut v = [S::f_splat(0.0); C];
             for c in 0..C {
-                v[c] = load::<S>(layout, values, key * stride + first + c * LANES);
+                v[c] = E::load::<S>(values, key * stride + first + c * LANES);
             }
             for r in 0..R {
                 let w = S::f_splat(*weights.as_ptr().add(r * PAGE + key));

@@ -12,8 +12,9 @@
 mod block;
 mod cache;
 
-pub use cache::{KvLayout, KvType, PAGE};
+pub use cache::{KvLayout, KvRows, KvType, KvWrite, PAGE};
 
+use self::cache::quantize;
 use crate::cpu::{Cpu, multiversion};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
@@ -77,11 +78,22 @@ struct State {
 
 #[derive(Default)]
 struct Scratch {
-    queries: Vec<f32>,
+    queries: Queries,
     scores: Vec<f32>,
+    /// Largest score of each row of a block, then what it makes of the sums so far.
+    largest: Vec<f32>,
     ranges: Vec<Range<usize>>,
     span: State,
     total: State,
+}
+
+/// The query rows of a tile, `[rows, head_dim]`; for int8 keys also as codes.
+#[derive(Default)]
+struct Queries {
+    rows: Vec<f32>,
+    codes: Vec<i8>,
+    steps: Vec<f32>,
+    sums: Vec<i32>,
 }
 
 thread_local! {
@@ -133,7 +145,7 @@ pub fn attend(
     pool.for_chunks(tiles.len(), 1, |_, range| {
         SCRATCH.with_borrow_mut(|scratch| {
             for tile in &tiles[range] {
-                scratch.load(attention, tile, q, q_stride);
+                scratch.load(cpu, attention, tile, q, q_stride);
                 scratch
                     .total
                     .reset(tile.rows(attention), layout.value_stride());
@@ -167,7 +179,7 @@ fn attend_by_spans(
         SCRATCH.with_borrow_mut(|scratch| {
             for index in range {
                 let tile = &tiles[index / spans_max];
-                scratch.load(attention, tile, q, q_stride);
+                scratch.load(cpu, attention, tile, q, q_stride);
                 let span = index % spans_max;
                 if scratch.spans().contains(&span) {
                     scratch.attend_span(cpu, attention, tile, span);
@@ -197,19 +209,35 @@ impl Tile<'_> {
 
 impl Scratch {
     /// Gathers the tile's queries, `[tokens * group, head_dim]`, and the keys each may see.
-    fn load(&mut self, attention: &Attention, tile: &Tile<'_>, q: &[f32], q_stride: usize) {
+    fn load(
+        &mut self,
+        cpu: Cpu,
+        attention: &Attention,
+        tile: &Tile<'_>,
+        q: &[f32],
+        q_stride: usize,
+    ) {
         let dim = attention.layout.head_dim;
         let group = attention.n_heads / attention.layout.n_kv_heads;
-        self.queries.clear();
+        self.queries.rows.clear();
         self.ranges.clear();
         for token in tile.first_token..tile.first_token + tile.tokens {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
-            self.queries.extend_from_slice(&q[at..at + group * dim]);
+            self.queries
+                .rows
+                .extend_from_slice(&q[at..at + group * dim]);
             let end = tile.job.start + token + 1;
             let start = attention
                 .window
                 .map_or(0, |window| end.saturating_sub(window));
             self.ranges.extend(std::iter::repeat_n(start..end, group));
+        }
+        if attention.layout.dtype == KvType::Int8 {
+            let (rows, q) = (self.ranges.len(), &mut self.queries);
+            q.codes.resize(rows * attention.layout.key_dim(), 0);
+            q.steps.resize(rows, 0.0);
+            q.sums.resize(rows, 0);
+            quantize(cpu, &q.rows, dim, &mut q.codes, &mut q.steps, &mut q.sums);
         }
     }
 
@@ -239,11 +267,9 @@ impl Scratch {
                 .iter()
                 .take_while(|range| seen(range))
                 .count();
-            let (keys, values) = layout.head(tile.job.pages[block], tile.kv_head);
-            let dim = layout.head_dim;
-            let queries = &self.queries[first * dim..][..count * dim];
+            let head = layout.head(tile.job.pages[block], tile.kv_head);
             let scores = &mut self.scores[..count * PAGE];
-            block::scores(cpu, layout, queries, keys, scores, values);
+            block::scores(cpu, layout, &self.queries, first, head, scores);
             let in_block: Vec<Range<usize>> = self.ranges[first..first + count]
                 .iter()
                 .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from)
@@ -252,11 +278,33 @@ impl Scratch {
             let max = &mut self.span.max[first..first + count];
             let sum = &mut self.span.sum[first..first + count];
             let acc = &mut self.span.acc[first * stride..][..count * stride];
+            self.largest.resize(count, 0.0);
+            let largest = &mut self.largest[..count];
             let (scale, softcap) = (attention.scale, attention.softcap);
-            softmax_block(cpu, scores, &in_block, scale, softcap, max, sum, acc);
+            softmax_block(
+                cpu, scores, &in_block, scale, softcap, largest, max, sum, acc,
+            );
+            if layout.dtype == KvType::Int8 {
+                // What is left is to weight the values' codes.
+                scale_columns(cpu, scores, head.value_steps);
+            }
             let next = tile.job.pages.get(block + 1);
-            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).0);
-            block::add_values(cpu, layout, scores, &in_block, values, acc, next);
+            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).keys);
+            block::add_values(cpu, layout, scores, &in_block, head.values, acc, next);
+        }
+    }
+}
+
+/// Multiplies each key's weights by the step of its value.
+fn scale_columns(cpu: Cpu, weights: &mut [f32], steps: &[u8]) {
+    multiversion!(cpu, scale_columns_plain, (weights: &mut [f32], steps: &[u8]));
+}
+
+#[inline(always)]
+fn scale_columns_plain(weights: &mut [f32], steps: &[u8]) {
+    for row in weights.as_chunks_mut::<PAGE>().0 {
+        for (weight, step) in row.iter_mut().zip(steps.as_chunks::<4>().0) {
+            *weight *= f32::from_ne_bytes(*step);
         }
     }
 }
@@ -268,77 +316,103 @@ fn softmax_block(
     ranges: &[Range<usize>],
     scale: f32,
     softcap: Option<f32>,
+    largest: &mut [f32],
     max: &mut [f32],
     sum: &mut [f32],
     acc: &mut [f32],
 ) {
     multiversion!(cpu, softmax_block_plain, (
         scores: &mut [f32], ranges: &[Range<usize>], scale: f32, softcap: Option<f32>,
-        max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
+        largest: &mut [f32], max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
     ));
 }
 
 /// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
 /// is scaled to the new maximum. Keys outside a row's range get weight 0.
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
 fn softmax_block_plain(
     scores: &mut [f32],
     ranges: &[Range<usize>],
     scale: f32,
     softcap: Option<f32>,
+    largest: &mut [f32],
     max: &mut [f32],
     sum: &mut [f32],
     acc: &mut [f32],
 ) {
     let stride = acc.len() / ranges.len();
-    let state = max.iter_mut().zip(sum).zip(acc.chunks_exact_mut(stride));
-    let rows = scores.as_chunks_mut::<PAGE>().0.iter_mut().zip(ranges);
-    for ((scores, range), ((max, sum), acc)) in rows.zip(state) {
+    let scores = scores.as_chunks_mut::<PAGE>().0;
+    // Pass by pass over the rows, since a row alone is a long chain of dependent operations.
+    for (scores, (range, largest)) in scores.iter_mut().zip(ranges.iter().zip(&mut *largest)) {
         for score in scores.iter_mut() {
             *score *= scale;
         }
         if let Some(cap) = softcap {
             soft_cap_plain(scores, cap);
         }
-        scores[..range.start].fill(f32::NEG_INFINITY);
-        scores[range.end..].fill(f32::NEG_INFINITY);
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        for sixteen in scores.as_chunks::<16>().0 {
-            for i in 0..16 {
-                lanes[i] = if sixteen[i] > lanes[i] {
-                    sixteen[i]
-                } else {
-                    lanes[i]
-                };
-            }
+        if range.len() < PAGE {
+            scores[..range.start].fill(f32::NEG_INFINITY);
+            scores[range.end..].fill(f32::NEG_INFINITY);
         }
-        let block_max = lanes
-            .into_iter()
-            .fold(*max, |max, x| if x > max { x } else { max });
+        *largest = largest_of(scores);
+    }
+    // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
+    // output, where it is reported.
+    for (max, correction) in max.iter_mut().zip(&mut *largest) {
+        let block_max = larger(*correction, *max);
         // Mostly the maximum stands, and e^0 is 1.
-        let stands = block_max == *max && block_max > f32::NEG_INFINITY;
-        let correction = if stands {
-            1.0
-        } else {
-            math::exp(*max - block_max)
-        };
-        // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
-        // output, where it is reported.
+        *correction = math::exp_nonpositive(*max - block_max);
         *max = block_max;
+    }
+    let corrections = &*largest;
+    for (scores, ((max, sum), correction)) in
+        scores.iter_mut().zip(max.iter().zip(sum).zip(corrections))
+    {
         let mut lanes = [0.0; 16];
         for sixteen in scores.as_chunks_mut::<16>().0 {
             for i in 0..16 {
-                sixteen[i] = math::exp(sixteen[i] - block_max);
+                sixteen[i] = math::exp_nonpositive(sixteen[i] - *max);
                 lanes[i] += sixteen[i];
             }
         }
-        *sum = sum.mul_add(correction, tree_sum(lanes));
-        if correction != 1.0 {
+        *sum = sum.mul_add(*correction, tree_sum(lanes));
+    }
+    for (acc, correction) in acc.chunks_exact_mut(stride).zip(corrections) {
+        if *correction != 1.0 {
             for x in acc {
                 *x *= correction;
             }
         }
     }
+}
+
+/// The largest score that is a number, or -inf. Any order gives the same.
+#[inline(always)]
+fn largest_of(scores: &[f32; PAGE]) -> f32 {
+    let [a, b, c, d] = scores.as_chunks::<16>().0 else {
+        unreachable!("a page is four times sixteen");
+    };
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for i in 0..16 {
+        let ab = larger(b[i], larger(a[i], lanes[i]));
+        lanes[i] = larger(d[i], larger(c[i], ab));
+    }
+    let mut eight = [0.0; 8];
+    for i in 0..8 {
+        eight[i] = larger(lanes[i], lanes[i + 8]);
+    }
+    let mut four = [0.0; 4];
+    for i in 0..4 {
+        four[i] = larger(eight[i], eight[i + 4]);
+    }
+    larger(larger(four[0], four[2]), larger(four[1], four[3]))
+}
+
+/// `b` if `a` is NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 impl State {

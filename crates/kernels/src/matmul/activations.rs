@@ -208,9 +208,9 @@ fn quantize256_plain(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut
 /// The bits of the largest absolute value. Bits of non-negative floats order like the floats, with
 /// infinities and NaN on top, so an integer maximum needs no rule for NaN.
 #[inline(always)]
-fn largest_magnitude(x: &[f32]) -> u32 {
+pub(crate) fn largest_magnitude(x: &[f32]) -> u32 {
     let mut lanes = [0u32; 16];
-    for sixteen in x.chunks_exact(16) {
+    for sixteen in x.chunks(16) {
         for (lane, x) in lanes.iter_mut().zip(sixteen) {
             *lane = (x.to_bits() & 0x7fff_ffff).max(*lane);
         }
@@ -221,7 +221,7 @@ fn largest_magnitude(x: &[f32]) -> u32 {
 /// Value of one step and its inverse. A block that holds a NaN or an infinity gets a NaN scale and
 /// zero codes, so that it shows in the output and never in undefined conversions.
 #[inline(always)]
-fn step(magnitude_bits: u32) -> (f32, f32) {
+pub(crate) fn step(magnitude_bits: u32) -> (f32, f32) {
     let magnitude = f32::from_bits(magnitude_bits);
     if !magnitude.is_finite() {
         (f32::NAN, 0.0)
@@ -234,7 +234,7 @@ fn step(magnitude_bits: u32) -> (f32, f32) {
 
 /// Rounds to codes and returns their sum.
 #[inline(always)]
-fn round_block(x: &[f32], codes: &mut [i8], inverse: f32) -> i32 {
+pub(crate) fn round_block(x: &[f32], codes: &mut [i8], inverse: f32) -> i32 {
     let mut sum = 0;
     for (x, code) in x.iter().zip(codes) {
         // With a zero inverse the element may be anything; its code must be 0.

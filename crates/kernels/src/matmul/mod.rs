@@ -8,6 +8,7 @@ mod float;
 mod int8;
 
 pub use activations::Activations;
+pub(crate) use activations::{largest_magnitude, round_block, step};
 
 use crate::DType;
 use crate::cpu::{Cpu, dispatch};
@@ -20,6 +21,10 @@ use std::ops::Range;
 /// Tokens that go through a group before the next group: their activations stay in the second-level
 /// cache while the group's weights stay in the first.
 const TOKENS_BLOCK: usize = 256;
+
+/// Work that is worth a turn of its own: operations, and bytes of weights when tokens are few.
+const PART_OPS: usize = 1 << 20;
+const PART_BYTES: usize = 1 << 15;
 
 /// One of the matrices that share the left side of a product, and the output column where its
 /// features start.
@@ -68,9 +73,15 @@ pub fn matmul(
     }
     assert!(out.len() >= x.rows * out_stride, "output too short");
     let out = OutPointer(out.as_mut_ptr(), x.rows * out_stride);
-    let chunk = even_chunk(n_groups, pool.threads());
+    let bytes: usize = targets.iter().map(|target| target.matrix.bytes()).sum();
     for start in (0..x.rows).step_by(TOKENS_BLOCK) {
         let tokens = start..(start + TOKENS_BLOCK).min(x.rows);
+        // A few microseconds of work, so that no thread waits long for another's last part.
+        let ops = 2 * GROUP * x.cols * tokens.len();
+        let enough = (PART_OPS / ops)
+            .max(PART_BYTES / (bytes / n_groups.max(1)).max(1))
+            .max(1);
+        let chunk = even_chunk(n_groups, pool.threads()).min(enough);
         pool.for_chunks(n_groups, chunk, |_, groups| {
             let out = &out;
             // SAFETY: each group writes its own columns, and groups of one call never overlap.

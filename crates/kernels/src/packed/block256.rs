@@ -212,6 +212,7 @@ impl Format for Q6K {
 }
 
 /// Copies one super-block from its file layout into lane `row`; false if a scale is not finite.
+#[inline(always)]
 pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
     match dtype {
         // File: 16 scale bytes, 64 code bytes, d, dmin.

@@ -158,6 +158,7 @@ impl Format for Mxfp4 {
 }
 
 /// Copies one block from its file layout into lane `row`; false if a scale is not finite.
+#[inline(always)]
 pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
     match dtype {
         DType::Q4_0 | DType::IQ4_NL | DType::Q8_0 => {

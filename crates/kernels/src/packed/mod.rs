@@ -102,7 +102,6 @@ impl PackedMatrix {
         })?;
         let finite = AtomicBool::new(true);
         let out = SharedMut::new(packed.as_mut_slice());
-        let block_bytes = dtype.block_bytes();
         pool.for_chunks(
             n_groups,
             n_groups.div_ceil(pool.threads() * 8),
@@ -115,12 +114,7 @@ impl PackedMatrix {
                     let dst = &mut out[(group - start) * group_bytes..][..group_bytes];
                     for row in 0..GROUP.min(rows - group * GROUP) {
                         let src = &data[(group * GROUP + row) * row_bytes..][..row_bytes];
-                        let blocks = src
-                            .chunks_exact(block_bytes)
-                            .zip(dst.chunks_exact_mut(group_block));
-                        for (src, dst) in blocks {
-                            all_finite &= pack_block(dtype, src, dst, row);
-                        }
+                        all_finite &= pack_row(dtype, src, dst, row);
                     }
                 }
                 if !all_finite {
@@ -224,8 +218,33 @@ pub(crate) const fn group_block_bytes(dtype: DType) -> usize {
     }
 }
 
-/// Copies one block of `row` from its file layout into the group; false if a scale or weight is not
-/// finite.
+/// Copies `row` from its file layout into the group; false if a scale or weight is not finite.
+fn pack_row(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
+    // One loop for each type, in which all sizes are known.
+    macro_rules! by_type {
+        ($($name:ident),*) => {
+            match dtype {
+                $(DType::$name => {
+                    const SRC: usize = DType::$name.block_bytes();
+                    const DST: usize = group_block_bytes(DType::$name);
+                    let blocks = src.as_chunks::<SRC>().0.iter();
+                    let mut finite = true;
+                    for (src, dst) in blocks.zip(dst.as_chunks_mut::<DST>().0) {
+                        finite &= pack_block(DType::$name, src, dst, row);
+                    }
+                    finite
+                })*
+            }
+        };
+    }
+    assert!(row < GROUP, "a lane of the group");
+    by_type!(
+        F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K
+    )
+}
+
+/// Copies one block of `row`.
+#[inline(always)]
 fn pack_block(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
     match dtype {
         DType::F32 => {
@@ -254,9 +273,11 @@ fn pack_block(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool {
 }
 
 /// Copies an f16 scale to its lane; false if it is not finite.
+#[inline(always)]
 pub(crate) fn pack_f16(src: &[u8], dst: &mut [u8], row: usize) -> bool {
     dst[2 * row..][..2].copy_from_slice(&src[..2]);
-    f16_to_f32(u16::from_le_bytes([src[0], src[1]])).is_finite()
+    // All ones in the exponent: NaN or infinity.
+    src[1] & 0x7c != 0x7c
 }
 
 /// The f16 scale of a lane.
@@ -265,9 +286,11 @@ pub(crate) fn lane_f16(block: &[u8], row: usize) -> f32 {
 }
 
 /// Spreads the 4-byte words of `src` over consecutive vectors of `dst`, into lane `row`.
+#[inline(always)]
 pub(crate) fn pack_words(src: &[u8], dst: &mut [u8], row: usize) {
-    for (word, vector) in src.chunks_exact(4).zip(dst.chunks_exact_mut(4 * GROUP)) {
-        vector[4 * row..][..4].copy_from_slice(word);
+    let vectors = dst.as_chunks_mut::<{ 4 * GROUP }>().0.iter_mut();
+    for (word, vector) in src.as_chunks::<4>().0.iter().zip(vectors) {
+        vector.as_chunks_mut::<4>().0[row] = *word;
     }
 }
 

@@ -78,6 +78,14 @@ impl Simd for Avx2 {
         );
     }
     #[inline(always)]
+    unsafe fn f_load_i8(p: *const i8) -> Self::F {
+        let eight = |p: *const i8| _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()));
+        [
+            _mm256_cvtepi32_ps(eight(p)),
+            _mm256_cvtepi32_ps(eight(p.add(8))),
+        ]
+    }
+    #[inline(always)]
     unsafe fn f_load_bf16(p: *const u16) -> Self::F {
         [widen_bf16(p), widen_bf16(p.add(8))]
     }

@@ -41,6 +41,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn f_load_f16(p: *const u16) -> Self::F;
     /// Rounds to nearest, ties to even.
     unsafe fn f_store_f16(p: *mut u16, x: Self::F);
+    unsafe fn f_load_i8(p: *const i8) -> Self::F;
     unsafe fn f_load_bf16(p: *const u16) -> Self::F;
     /// Block scales stored as the 8-bit exponents of MXFP4, halved (its table holds doubled
     /// values): `2^(e - 128)`.

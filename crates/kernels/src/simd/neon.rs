@@ -93,6 +93,17 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn f_load_i8(p: *const i8) -> Self::F {
+        let bytes = vld1q_s8(p);
+        let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+        [
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+            vcvtq_f32_s32(vmovl_high_s16(low)),
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+            vcvtq_f32_s32(vmovl_high_s16(high)),
+        ]
+    }
+    #[inline(always)]
     unsafe fn f_load_bf16(p: *const u16) -> Self::F {
         four!(I => vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.add(4 * I)))))
     }

@@ -3,7 +3,7 @@
 
 use crate::weights::Random;
 use proptest::prelude::*;
-use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
+use terang_kernels::attention::{Attention, Job, KvLayout, KvRows, KvType, KvWrite, PAGE, attend};
 use terang_kernels::buffer::{AlignedBytes, Arena};
 use terang_kernels::{Cpu, ThreadPool};
 
@@ -29,17 +29,23 @@ impl Case {
         let mut pages: Vec<_> = (0..len.div_ceil(PAGE))
             .map(|_| arena.zeroed(layout.page_bytes()).unwrap())
             .collect();
-        for at in 0..len {
-            let page = pages[at / PAGE].as_mut_slice();
-            let row = at * width..(at + 1) * width;
-            layout.write(
-                Cpu::best(),
-                page,
-                at % PAGE,
-                &keys[row.clone()],
-                &values[row],
-            );
-        }
+        let rows: Vec<f32> = (0..len)
+            .flat_map(|at| [&keys[at * width..][..width], &values[at * width..][..width]])
+            .flatten()
+            .copied()
+            .collect();
+        let writes = pages.iter_mut().enumerate().map(|(index, page)| KvWrite {
+            page: page.as_mut_slice(),
+            slot: 0,
+            first_row: index * PAGE,
+            rows: PAGE.min(len - index * PAGE),
+        });
+        let rows = KvRows {
+            data: &rows,
+            stride: 2 * width,
+            column: 0,
+        };
+        layout.write(Cpu::best(), &ThreadPool::new(2), writes.collect(), rows);
         Self {
             attention,
             pages,
@@ -120,11 +126,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let options = (
         prop::option::of(1usize..100),
         prop::option::of(Just(5.0f32)),
-        any::<bool>(),
+        prop::sample::select(vec![KvType::F16, KvType::F32, KvType::Int8]),
     );
     (shape, options, 1usize..200, any::<u64>()).prop_map(
-        |((n_kv_heads, group, head_dim), (window, softcap, half), len, seed)| {
-            let dtype = if half { KvType::F16 } else { KvType::F32 };
+        |((n_kv_heads, group, head_dim), (window, softcap, dtype), len, seed)| {
             let layout = KvLayout {
                 n_kv_heads,
                 head_dim,
@@ -161,11 +166,19 @@ proptest! {
 
 #[test]
 fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
-    for window in [None, Some(700)] {
+    let types = [
+        (KvType::F32, 3e-6),
+        (KvType::F16, 1e-3),
+        (KvType::Int8, 3e-2),
+    ];
+    for (window, (dtype, tolerance)) in [None, Some(700)]
+        .into_iter()
+        .flat_map(|w| types.map(|t| (w, t)))
+    {
         let layout = KvLayout {
             n_kv_heads: 1,
             head_dim: 32,
-            dtype: KvType::F32,
+            dtype,
         };
         let attention = Attention {
             n_heads: 2,
@@ -186,7 +199,7 @@ fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
                 for (d, exact) in case.exact(position, head).into_iter().enumerate() {
                     let found = f32::from_bits(found[(position * 2 + head) * 32 + d]);
                     assert!(
-                        (f64::from(found) - exact).abs() < 3e-6,
+                        (f64::from(found) - exact).abs() < tolerance,
                         "{found} is not {exact}"
                     );
                 }

@@ -64,17 +64,24 @@ impl KvPool {
         Ok(())
     }
 
-    /// A layer's part of the page with `position`, to write.
-    pub(super) fn page_mut(
+    /// A layer's part of each of these pages, which ascend, to write.
+    pub(super) fn pages_mut(
         &mut self,
-        sequence: &Sequence,
         layer: usize,
-        position: usize,
-    ) -> &mut [u8] {
+        pages: impl Iterator<Item = usize>,
+    ) -> Vec<&mut [u8]> {
         let bytes = self.layout.page_bytes();
-        let page = sequence.block_table()[position / PAGE];
-        debug_assert_eq!(self.blocks.holders(page), 1, "a shared page is written");
-        &mut self.pages[page].as_mut_slice()[layer * bytes..][..bytes]
+        let mut rest = &mut self.pages[..];
+        let mut passed = 0;
+        let mut found = Vec::new();
+        for page in pages {
+            debug_assert_eq!(self.blocks.holders(page), 1, "a shared page is written");
+            let (_, from) = rest.split_at_mut(page - passed);
+            let (first, after) = from.split_at_mut(1);
+            found.push(&mut first[0].as_mut_slice()[layer * bytes..][..bytes]);
+            (rest, passed) = (after, page + 1);
+        }
+        found
     }
 
     /// A layer's part of the pages of the first `len` positions.

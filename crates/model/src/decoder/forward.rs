@@ -5,10 +5,10 @@
 
 use super::layers::{feed_forward, mixture, norm, product, residual};
 use super::weights::FeedForward;
-use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE};
+use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE, Page};
 use crate::config::{Activation, LayerConfig, RopePairing};
 use crate::{Error, Result};
-use terang_kernels::attention::{Attention, Job, attend};
+use terang_kernels::attention::{Attention, Job, KvRows, KvWrite, attend};
 use terang_kernels::matmul::{Activations, Target, matmul};
 use terang_kernels::quant;
 use terang_kernels::rows::{self, Gate};
@@ -37,6 +37,8 @@ pub(super) struct Scratch {
     pub(super) expert_in: Vec<f32>,
     pub(super) expert_out: Vec<f32>,
     pub(super) activations: Activations,
+    /// By page, ascending.
+    writes: Vec<PageWrite>,
     /// For each rotary embedding, `[n, dim / 2]`.
     cos: Vec<Vec<f32>>,
     sin: Vec<Vec<f32>>,
@@ -44,6 +46,15 @@ pub(super) struct Scratch {
     pub(super) logits: Vec<f32>,
     /// `[rows wanted, d]` normed, for chunks that want hidden states.
     pub(super) final_hidden: Vec<f32>,
+}
+
+/// Rows of the batch whose keys and values go to one page.
+#[derive(Clone, Copy, Debug)]
+struct PageWrite {
+    page: Page,
+    slot: usize,
+    first_row: usize,
+    rows: usize,
 }
 
 /// A chunk's place in the batch.
@@ -68,6 +79,7 @@ impl Decoder {
         let places = self.check_and_reserve(kv, chunks)?;
         self.embed(chunks)?;
         self.rotations(&places);
+        self.page_writes(chunks, &places);
         for index in 0..self.weights.layers.len() {
             self.layer(index, kv, chunks, &places);
         }
@@ -158,6 +170,28 @@ impl Decoder {
             rows::scale(self.cpu, x, self.config.embedding_scale);
         }
         Ok(())
+    }
+
+    /// Finds where this step's keys and values go, in every layer alike.
+    fn page_writes(&mut self, chunks: &[Chunk<'_>], places: &[Place]) {
+        let writes = &mut self.scratch.writes;
+        writes.clear();
+        for (chunk, place) in chunks.iter().zip(places) {
+            let pages = chunk.sequence.block_table();
+            let mut done = 0;
+            while done < place.tokens {
+                let (page, slot) = ((place.start + done) / PAGE, (place.start + done) % PAGE);
+                let rows = (PAGE - slot).min(place.tokens - done);
+                writes.push(PageWrite {
+                    page: pages[page],
+                    slot,
+                    first_row: place.first_row + done,
+                    rows,
+                });
+                done += rows;
+            }
+        }
+        writes.sort_unstable_by_key(|write| write.page);
     }
 
     fn rotations(&mut self, places: &[Place]) {
@@ -292,18 +326,22 @@ impl Decoder {
         });
         let layout = self.kv_layout();
         let s = &mut self.scratch;
-        for (chunk, place) in chunks.iter().zip(places) {
-            let rows = s
-                .qkv
-                .chunks_exact(width)
-                .skip(place.first_row)
-                .take(place.tokens);
-            for (position, row) in (place.start..).zip(rows) {
-                let page = kv.page_mut(chunk.sequence, index, position);
-                let (keys, values) = row[q_width..].split_at(kv_width);
-                layout.write(cpu, page, position % PAGE, keys, values);
-            }
-        }
+        let pages = kv.pages_mut(index, s.writes.iter().map(|write| write.page));
+        let writes = pages
+            .into_iter()
+            .zip(&s.writes)
+            .map(|(page, write)| KvWrite {
+                page,
+                slot: write.slot,
+                first_row: write.first_row,
+                rows: write.rows,
+            });
+        let rows = KvRows {
+            data: &s.qkv,
+            stride: width,
+            column: q_width,
+        };
+        layout.write(cpu, pool, writes.collect(), rows);
         let jobs: Vec<Job<'_>> = chunks
             .iter()
             .zip(places)
@@ -356,6 +394,10 @@ impl Decoder {
                 let rows = &s.x[place.first_row * d..][..place.tokens * d];
                 s.hidden.extend_from_slice(rows);
             }
+        }
+        if s.hidden.is_empty() {
+            s.final_hidden.clear();
+            return;
         }
         norm(
             self.cpu,
