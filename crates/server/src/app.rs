@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::models::Models;
+
+/// Half of the threads that may block.
+const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
 
 /// The server's state.
 pub(crate) struct App {
@@ -18,6 +21,9 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// Listens on loopback alone.
     pub(crate) loopback: bool,
+    /// Calls for embeddings that wait for an engine, each on a thread; those that prepare other
+    /// requests must find threads too.
+    pub(crate) embedding: Semaphore,
     draining: AtomicBool,
     /// Becomes true when answers have had their time to finish.
     cut: watch::Sender<bool>,
@@ -31,6 +37,7 @@ impl App {
             keys,
             metrics: Metrics::default(),
             loopback,
+            embedding: Semaphore::new(EMBEDDING_MAX),
             draining: AtomicBool::new(false),
             cut: watch::Sender::new(false),
         }

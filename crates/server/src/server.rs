@@ -15,6 +15,9 @@ use crate::http::listen;
 use crate::keys::{KeyError, KeyRing};
 use crate::models::{ModelSource, Models};
 
+/// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
+pub(crate) const BLOCKING_THREADS: usize = 32;
+
 /// All that a server is started with.
 #[derive(Debug)]
 pub struct Options {
@@ -70,7 +73,7 @@ pub fn run(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(), S
     // The engine has the cores; one thread carries the bytes, and another where the first is busy.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(32)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("terang-http")
         .enable_all()
         .build()

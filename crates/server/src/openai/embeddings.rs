@@ -138,6 +138,7 @@ pub(crate) async fn create(
         ..EmbedOptions::default()
     };
     let _given_up = GiveUp(options.cancel.clone());
+    let _place = app.embedding.acquire().await;
     // Waits for the engine's thread.
     let (prompt_tokens, vectors) = tokio::task::spawn_blocking(move || {
         let mut lists = Vec::with_capacity(prompts.len());
