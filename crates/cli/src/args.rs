@@ -105,6 +105,29 @@ A broken download goes on where it stopped when the command is given again.")]
         #[command(subcommand)]
         what: Eval,
     },
+    /// Serve models to programs that speak OpenAI's API
+    #[command(after_help = "Examples:
+  terang serve
+  terang serve --model smollm2:135m --model coder=qwen2.5-coder:0.5b
+  terang serve --listen 0.0.0.0:8080 --set queue_len=64
+  terang serve --config /etc/terang.toml
+
+A setting is taken from a flag, else from the environment (TERANG_ and its name in capitals), else
+from the file (--config, or terang.toml in the data folder), else from its default. Listening on an
+address that other machines reach needs an API key: see terang key. SIGTERM lets started answers
+finish; SIGHUP reads keys again. The README lists all settings.")]
+    Serve(Serve),
+    /// Make, list and revoke API keys of the server
+    #[command(after_help = "Examples:
+  terang key create phone
+  terang key create team --requests-per-minute 60 --tokens-per-day 1000000
+  terang key list
+  terang key revoke phone")]
+    Key {
+        /// What to do
+        #[command(subcommand)]
+        what: Key,
+    },
     /// Measure a model's speed on this machine, beside the machine's own limits
     #[command(after_help = "Examples:
   terang bench smollm2:135m
@@ -266,6 +289,75 @@ pub(crate) struct Perplexity {
     /// Measure at most this many windows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) windows: Option<u32>,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `terang serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Model to serve, also as NAME=PATH; may be given again. The first is loaded at the start
+    #[arg(short, long, value_name = "NAME|PATH")]
+    pub(crate) model: Vec<String>,
+    /// Address and port to listen on; 127.0.0.1:8080 when absent
+    #[arg(short, long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// File of settings; terang.toml in the data folder when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Most tokens of context; the model's own when absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=100_000_000))]
+    pub(crate) context: Option<u32>,
+    /// Any setting by name; may be given again
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// What `terang key` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key; it is shown once
+    #[command(after_help = "Examples:
+  terang key create phone
+  terang key create team --requests-per-minute 60 --tokens-per-day 1000000")]
+    Create(KeyCreate),
+    /// List keys
+    #[command(after_help = "Examples:
+  terang key list --json")]
+    List(Output),
+    /// Take a key away
+    #[command(after_help = "Examples:
+  terang key revoke phone")]
+    Revoke(KeyRevoke),
+}
+
+/// Arguments of `terang key create`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreate {
+    /// What it is for
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Requests that it may make in a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) requests_per_minute: Option<u64>,
+    /// Tokens of prompts and answers that it may use in a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) tokens_per_minute: Option<u64>,
+    /// The same in a day
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) tokens_per_day: Option<u64>,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `terang key revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyRevoke {
+    /// The key's name, or its identity as terang key list shows it
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) key: String,
     /// Give one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -50,6 +50,16 @@ impl DataDir {
         self.models().join(name.replace(':', "_"))
     }
 
+    /// Settings of the server.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.join("terang.toml")
+    }
+
+    /// API keys of the server.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.root.join("keys.json")
+    }
+
     /// History of the chat's prompt.
     pub(crate) fn history(&self) -> PathBuf {
         self.root.join("chat_history")

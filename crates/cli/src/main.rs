@@ -57,6 +57,8 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Eval {
             what: args::Eval::Perplexity(args),
         } => commands::eval::run(&data()?, cli.threads, args),
+        Verb::Serve(args) => commands::serve::run(&data()?, cli.threads, args),
+        Verb::Key { what } => commands::key::run(&data()?, what),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.threads, args),
     }
 }

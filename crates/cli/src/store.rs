@@ -163,7 +163,7 @@ pub(crate) fn now() -> String {
 }
 
 /// Seconds since 1970 as a date of the proleptic Gregorian calendar.
-fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days are counted from 1 March of the year 0, so that leap days end their years.
     let shifted = days + 719_468;

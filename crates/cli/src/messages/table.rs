@@ -97,6 +97,18 @@ messages! {
         "{path}: found {found} bytes, expected {expected}; remove it with terang rm and pull it again",
         "{path}: ditemukan {found} byte, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
 
+    // Serving.
+    Serving { name, url } =
+        "{name} is served at {url}; Ctrl-C ends it",
+        "{name} dilayani di {url}; Ctrl-C untuk mengakhiri";
+    KeyShownOnce { id } =
+        "key {id}: it is shown once and kept nowhere; a running server knows it after SIGHUP",
+        "kunci {id}: hanya ditampilkan sekali dan tidak disimpan; server yang berjalan mengenalnya setelah SIGHUP";
+    KeyNone {} = "there is no key; make one with terang key create NAME", "belum ada kunci; buat dengan terang key create NAMA";
+    KeyRevoked { id, name } =
+        "key {id} ({name}) is revoked; a running server knows it after SIGHUP",
+        "kunci {id} ({name}) dicabut; server yang berjalan mengetahuinya setelah SIGHUP";
+
     // Pulling.
     AlreadyInstalled { name, path } = "{name} is here already: {path}", "{name} sudah ada: {path}";
     Installed { name, size, path } = "{name} is ready ({size}): {path}", "{name} siap ({size}): {path}";

@@ -11,6 +11,8 @@ mod hub;
 mod models;
 mod real;
 mod refused;
+#[cfg(unix)]
+mod serve;
 mod support;
 #[cfg(unix)]
 mod terminal;

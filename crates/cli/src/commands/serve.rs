@@ -1,0 +1,148 @@
+//! `terang serve`: settings and models put together for the server.
+
+use std::path::{Path, PathBuf};
+
+use terang_engine::load::DEFAULT_CONTEXT_LEN;
+use terang_engine::{EngineOptions, Limits, Sampling};
+use terang_server::{Config, ModelSource, Options};
+
+use crate::args::Serve;
+use crate::catalogue::{Catalogue, Recommended};
+use crate::chat::{self, Located};
+use crate::data_dir::DataDir;
+use crate::messages::Msg;
+use crate::output;
+use crate::problem::{Outcome, Problem, misuse};
+use crate::pull::Progress;
+
+/// Serves until told to end.
+pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome<()> {
+    let config = config(data, args)?;
+    terang_server::log::start(config.log_format, config.log_level);
+    let progress = Progress::new(false);
+    let models = if config.models.is_empty() {
+        vec![source(data, None, &progress)?]
+    } else {
+        let named = config.models.iter();
+        named
+            .map(|name| source(data, Some(name), &progress))
+            .collect::<Outcome<_>>()?
+    };
+    let name = models.first().map_or_else(String::new, |m| m.name.clone());
+    let options = Options {
+        engine: EngineOptions {
+            threads: threads.map(usize::from),
+            context_len: (config.context > 0).then_some(config.context),
+            cache_len: Some(cache_len(&config)),
+            limits: Limits {
+                queue_len: config.queue_len,
+                max_sequences: config.max_sequences,
+                ..Limits::default()
+            },
+            ..EngineOptions::default()
+        },
+        models,
+        keys: data.keys(),
+        config,
+    };
+    let served = terang_server::run(options, |address| {
+        let url = format!("http://{address}");
+        // A reader of standard output that has gone is no reason not to serve.
+        let _ = output::line(&Msg::Serving { name, url }.to_string());
+    });
+    served.map_err(|error| Problem::Below(error.to_string()))
+}
+
+/// Many requests share the cache: one context for all would make most of them wait.
+fn cache_len(config: &Config) -> usize {
+    let context = if config.context > 0 {
+        config.context
+    } else {
+        DEFAULT_CONTEXT_LEN
+    };
+    match config.cache_len {
+        0 => context.saturating_mul(2),
+        len => len.max(context),
+    }
+}
+
+fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
+    let mut flags = Vec::new();
+    for pair in &args.set {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(misuse(Msg::UsageInvalidValue {
+                argument: "--set".to_owned(),
+                value: pair.clone(),
+                allowed: "NAME=VALUE".to_owned(),
+                verb: "serve ".to_owned(),
+            }));
+        };
+        flags.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    if let Some(listen) = &args.listen {
+        flags.push(("listen".to_owned(), listen.clone()));
+    }
+    if !args.model.is_empty() {
+        flags.push(("models".to_owned(), args.model.join(",")));
+    }
+    if let Some(context) = args.context {
+        flags.push(("context".to_owned(), context.to_string()));
+    }
+    let default = data.config();
+    let file: Option<PathBuf> = match &args.config {
+        Some(file) => Some(file.clone()),
+        None => default.exists().then_some(default),
+    };
+    Config::assemble(file.as_deref(), |name| std::env::var(name).ok(), &flags)
+        .map_err(|error| Problem::Below(error.to_string()))
+}
+
+/// A model by what it was called: a name of the catalogue, a path, or NAME=PATH.
+fn source(data: &DataDir, called: Option<&str>, progress: &Progress) -> Outcome<ModelSource> {
+    let (given, place) = match called.and_then(|called| called.split_once('=')) {
+        Some((name, place)) => (Some(name.to_owned()), Some(place)),
+        None => (None, called),
+    };
+    let model = chat::locate(data, place, progress)?;
+    let catalogue = Catalogue::load()?;
+    let entry = catalogue.find(&model.name);
+    let aliases = entry.map(|entry| entry.aliases.clone()).unwrap_or_default();
+    Ok(ModelSource {
+        name: given.unwrap_or_else(|| public_name(&model, entry.is_some())),
+        aliases,
+        sampling: sampling(&model.recommended),
+        path: model.path,
+    })
+}
+
+/// Clients are told a name and no path of this machine.
+fn public_name(model: &Located, in_catalogue: bool) -> String {
+    let path = Path::new(&model.name);
+    match path.file_stem().filter(|_| !in_catalogue) {
+        Some(stem) if path.is_file() => stem.to_string_lossy().into_owned(),
+        _ if in_catalogue => model.name.clone(),
+        _ => path.file_name().map_or_else(
+            || model.name.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
+    }
+}
+
+/// What the publisher says, and where it says nothing what the API says.
+fn sampling(recommended: &Recommended) -> Sampling {
+    let api = Sampling {
+        temperature: 1.0,
+        top_p: 1.0,
+        ..Sampling::default()
+    };
+    Sampling {
+        temperature: recommended.temperature.unwrap_or(api.temperature),
+        top_k: recommended.top_k.map_or(api.top_k, |k| k as usize),
+        top_p: recommended.top_p.unwrap_or(api.top_p),
+        min_p: recommended.min_p.unwrap_or(api.min_p),
+        repetition_penalty: recommended
+            .repetition_penalty
+            .unwrap_or(api.repetition_penalty),
+        ..api
+    }
+}

@@ -1,0 +1,237 @@
+//! API keys: who may ask, and how much.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{CHAT, Response, Server, question};
+use crate::real;
+use crate::support::{Outcome, Place};
+
+/// A data folder of its own, with the model's file from the common one.
+struct Keys {
+    place: Place,
+}
+
+impl Keys {
+    fn terang(&self, arguments: &[&str]) -> Outcome {
+        self.place.run(arguments)
+    }
+
+    fn create(&self, arguments: &[&str]) -> String {
+        let all = [&["key", "create"], arguments].concat();
+        let outcome = self.terang(&all);
+        outcome.succeeds();
+        outcome.stdout.trim().to_owned()
+    }
+
+    fn server(&self, settings: &[&str]) -> Option<Server> {
+        let real = real::model()?;
+        let mut command = self.place.terang();
+        let model = format!("{}={}", real::MODEL, real.file().display());
+        command.args(["serve", "--model", &model, "--listen", "127.0.0.1:0"]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let server = Server::of(command);
+        server.wait_until_ready();
+        Some(server)
+    }
+}
+
+fn get(server: &Server, path: &str, key: &str) -> Response {
+    server.request("GET", path, &[&format!("Authorization: Bearer {key}")], b"")
+}
+
+fn ask(server: &Server, key: &str, more: Value) -> Response {
+    let headers = [
+        &format!("Authorization: Bearer {key}")[..],
+        "Content-Type: application/json",
+    ];
+    let body = question("Hi", more).to_string();
+    server.request("POST", CHAT, &headers, body.as_bytes())
+}
+
+#[test]
+fn keys_are_shown_once_and_kept_as_digests() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let key = keys.create(&["phone", "--requests-per-minute", "5"]);
+    assert!(key.starts_with("sk-terang-") && key.len() == 53, "{key}");
+    let list = keys.terang(&["key", "list"]);
+    list.succeeds();
+    assert!(list.stdout.contains("phone") && list.stdout.contains("requests_per_minute=5"));
+    let kept = std::fs::read_to_string(keys.place.data().join("keys.json")).unwrap();
+    for text in [&kept, &list.stdout, &list.stderr] {
+        assert!(!text.contains(&key[10..]), "{text}");
+    }
+    let json = keys.terang(&["key", "list", "--json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["name"], "phone");
+    assert!(json[0].get("sha256").is_none());
+    keys.terang(&["key", "revoke", "nobody"])
+        .fails(1, "no key has the name");
+    keys.terang(&["key", "revoke", "phone"]).succeeds();
+    assert_eq!(keys.terang(&["key", "list", "--json"]).stdout.trim(), "[]");
+}
+
+#[test]
+fn every_route_but_health_asks_for_a_key() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let key = keys.create(&["phone"]);
+    let Some(server) = keys.server(&["require_keys=true"]) else {
+        return;
+    };
+    let document = get(&server, "/openapi.json", &key).json();
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    assert!(paths.len() >= 10, "{paths:?}");
+    for path in paths.iter().map(|path| path.as_str()).chain([
+        "/openapi.json",
+        "/docs",
+        "/nothing",
+        "/v1/",
+        "/V1/models",
+        "//v1/models",
+        "/v1/../v1/models",
+    ]) {
+        let path = path.replace("{model}", "smollm2");
+        for method in ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"] {
+            let response = server.request(method, &path, &[], b"");
+            let open = path.starts_with("/health/");
+            assert_eq!(
+                response.status == 401,
+                !open,
+                "{method} {path}: {}",
+                response.status
+            );
+        }
+    }
+    for wrong in [
+        "Authorization: Bearer sk-terang-wrong",
+        "Authorization: Bearer",
+        "Authorization: Bearer ",
+        "Authorization: Basic c2s6",
+        "X-Api-Key: wrong",
+        "Cookie: key=1",
+    ] {
+        server
+            .request("GET", "/v1/models", &[wrong], b"")
+            .fails(401, "API key");
+    }
+    assert_eq!(get(&server, "/v1/models", &key).status, 200);
+    let as_anthropic = [&format!("X-Api-Key: {key}")[..]];
+    assert_eq!(
+        server
+            .request("GET", "/v1/models", &as_anthropic, b"")
+            .status,
+        200
+    );
+    assert_eq!(
+        get(&server, "/v1/models", &key[..key.len() - 1]).status,
+        401
+    );
+    assert!(!server.log().contains(&key[10..]), "{}", server.log());
+}
+
+#[test]
+fn keys_come_and_go_while_it_runs() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let first = keys.create(&["first"]);
+    let Some(server) = keys.server(&["require_keys=true"]) else {
+        return;
+    };
+    let second = keys.create(&["second"]);
+    get(&server, "/v1/models", &second).fails(401, "not valid");
+    keys.terang(&["key", "revoke", "first"]).succeeds();
+    server.signal(Signal::HUP);
+    let begun = std::time::Instant::now();
+    while get(&server, "/v1/models", &second).status != 200 {
+        assert!(begun.elapsed().as_secs() < 30, "{}", server.log());
+    }
+    get(&server, "/v1/models", &first).fails(401, "not valid");
+}
+
+#[test]
+fn limits_of_a_key_hold_for_it_alone() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let few = keys.create(&["few", "--requests-per-minute", "2"]);
+    let short = keys.create(&["short", "--tokens-per-day", "10"]);
+    let free = keys.create(&["free"]);
+    // On loopback no key is needed; one that is sent counts all the same.
+    let Some(server) = keys.server(&[]) else {
+        return;
+    };
+    for _ in 0..2 {
+        assert_eq!(get(&server, "/v1/models", &few).status, 200);
+    }
+    let refused = get(&server, "/v1/models", &few);
+    refused.fails(429, "2 requests a minute");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&seconds));
+    assert_eq!(ask(&server, &short, json!({ "max_tokens": 2 })).status, 200);
+    ask(&server, &short, json!({ "max_tokens": 2 })).fails(429, "10 tokens a day");
+    assert_eq!(ask(&server, &free, json!({ "max_tokens": 2 })).status, 200);
+}
+
+#[test]
+fn one_key_does_not_see_what_another_has_asked() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let (one, other) = (keys.create(&["one"]), keys.create(&["other"]));
+    let Some(server) = keys.server(&[]) else {
+        return;
+    };
+    let cached = |key: &str| {
+        let response = ask(&server, key, json!({ "max_tokens": 1 }));
+        let answer = response.json();
+        answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+            .as_u64()
+            .unwrap()
+    };
+    assert_eq!(cached(&one), 0);
+    assert!(cached(&one) > 0);
+    assert_eq!(cached(&other), 0);
+}
+
+#[test]
+fn an_address_for_all_needs_a_key() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let Some(real) = real::model() else { return };
+    let model = real.file().display().to_string();
+    let serve = |more: &[&str]| {
+        let all = [&["serve", "--model", &model, "--listen", "0.0.0.0:0"], more].concat();
+        keys.terang(&all)
+    };
+    serve(&[]).fails(1, "there is no API key: make one with terang key create");
+    let here = [
+        "serve",
+        "--model",
+        &model,
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        "require_keys=true",
+    ];
+    keys.terang(&here).fails(1, "there is no API key");
+    let key = keys.create(&["phone"]);
+    let mut command = keys.place.terang();
+    command.args(["serve", "--model", &model, "--listen", "0.0.0.0:0"]);
+    let mut server = Server::of(command);
+    server.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    server.get("/v1/models").fails(401, "API key is needed");
+    assert_eq!(get(&server, "/v1/models", &key).status, 200);
+    // The file's path is nobody's business.
+    assert_eq!(
+        get(&server, "/v1/models", &key).json()["data"][0]["id"],
+        "model"
+    );
+}

@@ -1,0 +1,69 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::Config;
+use crate::keys::KeyRing;
+use crate::metrics::Metrics;
+use crate::models::Models;
+
+/// Half of the threads that may block.
+const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
+
+/// The server's state.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) models: Arc<Models>,
+    pub(crate) keys: KeyRing,
+    pub(crate) metrics: Metrics,
+    /// Listens on loopback alone.
+    pub(crate) loopback: bool,
+    /// Calls for embeddings that wait for an engine, each on a thread; those that prepare other
+    /// requests must find threads too.
+    pub(crate) embedding: Semaphore,
+    draining: AtomicBool,
+    /// Becomes true when answers have had their time to finish.
+    cut: watch::Sender<bool>,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, models: Models, keys: KeyRing, loopback: bool) -> Self {
+        Self {
+            config,
+            models: Arc::new(models),
+            keys,
+            metrics: Metrics::default(),
+            loopback,
+            embedding: Semaphore::new(EMBEDDING_MAX),
+            draining: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether every request needs a key.
+    pub(crate) fn keys_required(&self) -> bool {
+        self.config.require_keys || !self.loopback
+    }
+
+    /// From now on new work is refused.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the answers that still run.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Tells when answers must end.
+    pub(crate) fn watch_cut(&self) -> watch::Receiver<bool> {
+        self.cut.subscribe()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,34 @@
+//! The HTTP server: OpenAI's API over the engine, for many people and programs at once.
+//!
+//! - [`config`]: settings from a file, the environment and flags.
+//! - `http`: connections and their limits, the gate that every request passes, bodies, events.
+//! - `openai`: the API's parts, each a mapping of its wire types to `generate`.
+//! - `anthropic`: Anthropic's API, another such mapping.
+//! - `generate`: an order in, a stream of outputs out; the only place that talks to the engine.
+//! - `toolcall`: how families of models write calls of tools; pure functions of text.
+//! - [`keys`], `models`, `metrics`, `reference`: who may ask, what is served, figures, the API's own
+//!   description.
+//!
+//! Invariants: the server sees no tensor and names no model family; what a client can make grow has
+//! a limit; nothing that is logged holds a prompt, an answer or a key.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod anthropic;
+mod app;
+pub mod config;
+mod error;
+mod generate;
+mod http;
+pub mod keys;
+pub mod log;
+mod metrics;
+mod models;
+mod openai;
+mod reference;
+mod server;
+mod toolcall;
+
+pub use config::{Config, ConfigError};
+pub use models::ModelSource;
+pub use server::{Options, ServeError, run};

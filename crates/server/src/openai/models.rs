@@ -1,0 +1,80 @@
+//! `/v1/models`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::error::{ApiResult, json_body};
+
+/// The models that are served.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelList {
+    /// `list`.
+    object: &'static str,
+    /// The models.
+    data: Vec<Model>,
+}
+
+/// A model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Model {
+    /// Its name.
+    id: String,
+    /// `model`.
+    object: &'static str,
+    /// Since when it is served, in seconds since 1970.
+    created: u64,
+    /// `terang`.
+    owned_by: &'static str,
+    /// Whether it is in memory.
+    loaded: bool,
+    /// Positions of its context, once it is in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_model_len: Option<usize>,
+}
+
+fn list_all(app: &App) -> Vec<Model> {
+    let models = app.models.list().map(|model| Model {
+        id: model.name.to_owned(),
+        object: "model",
+        created: app.models.created_s(),
+        owned_by: "terang",
+        loaded: model.loaded.is_some(),
+        max_model_len: model.loaded.map(|loaded| loaded.engine.context_len()),
+    });
+    models.collect()
+}
+
+/// Lists the models.
+#[utoipa::path(
+    get, path = "/v1/models", tag = "models",
+    responses((status = 200, description = "the models", body = ModelList))
+)]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
+    json_body(&ModelList {
+        object: "list",
+        data: list_all(&app),
+    })
+}
+
+/// Tells about one model.
+#[utoipa::path(
+    get, path = "/v1/models/{model}", tag = "models",
+    params(("model" = String, Path, description = "the model's name")),
+    responses(
+        (status = 200, description = "the model", body = Model),
+        (status = 404, description = "no such model", body = crate::error::ErrorBody),
+    )
+)]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> ApiResult<Response> {
+    let name = app.models.resolve(&name)?;
+    let model = list_all(&app).into_iter().find(|model| model.id == name);
+    Ok(json_body(&model))
+}

@@ -1,0 +1,67 @@
+//! The API's own description: an OpenAPI document generated from the wire types, and a page that
+//! shows it, without anything from another host.
+
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+
+use crate::anthropic;
+use crate::error::{ErrorBody, json_body};
+use crate::openai::{chat, completions, embeddings, health, models, tokens};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Terang",
+        description = "OpenAI's API over models that run on this machine. A field that is not listed \
+                       is refused by its name."
+    ),
+    paths(
+        chat::create,
+        completions::create,
+        embeddings::create,
+        anthropic::create,
+        anthropic::count,
+        models::list,
+        models::get,
+        tokens::tokenize,
+        tokens::detokenize,
+        health::live,
+        health::ready,
+        health::figures,
+    ),
+    components(schemas(ErrorBody, chat::wire::ChatChunk))
+)]
+struct Api;
+
+/// The document.
+pub(crate) async fn document() -> Response {
+    json_body(&Api::openapi())
+}
+
+const PAGE: &str = include_str!("reference/page.html");
+const SCRIPT: &str = include_str!("reference/page.js");
+
+/// The page that shows it.
+pub(crate) async fn page() -> Response {
+    text("text/html; charset=utf-8", PAGE)
+}
+
+/// The page's script.
+pub(crate) async fn script() -> Response {
+    text("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn text(content_type: &'static str, text: &'static str) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; \
+                          connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                          frame-ancestors 'none'";
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY),
+        ),
+    ];
+    (headers, text).into_response()
+}

@@ -1,0 +1,177 @@
+//! Starts the server, tells when it listens, and ends it in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use terang_engine::EngineOptions;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::listen;
+use crate::keys::{KeyError, KeyRing};
+use crate::models::{ModelSource, Models};
+
+/// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
+pub(crate) const BLOCKING_THREADS: usize = 32;
+
+/// All that a server is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// The settings.
+    pub config: Config,
+    /// The models, the first of which is loaded at the start.
+    pub models: Vec<ModelSource>,
+    /// How models are loaded and run.
+    pub engine: EngineOptions,
+    /// The file of API keys.
+    pub keys: PathBuf,
+}
+
+/// Why a server did not start or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// No model is named.
+    #[error("no model to serve")]
+    NoModel,
+    /// Two models have one name.
+    #[error("models: {0} is named twice; give one of them another name with NAME=PATH")]
+    SameName(String),
+    /// The address cannot be listened on.
+    #[error("{address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anybody could use it.
+    #[error(
+        "{0} can be reached from other machines, and there is no API key: make one with terang key \
+         create NAME, or listen on 127.0.0.1"
+    )]
+    OpenToAll(SocketAddr),
+    /// A key is to be asked for, and there is none.
+    #[error("require_keys is set, and there is no API key: make one with terang key create NAME")]
+    NoKeys,
+    /// The file of keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The runtime cannot be started.
+    #[error("threads of the server: {0}")]
+    Runtime(io::Error),
+    /// Answers were cut at the end of the time for them.
+    #[error("{0} connections were broken off after {1} s; see drain_timeout_s")]
+    Cut(usize, u64),
+}
+
+/// Serves until the process is told to end. `listening` is called once, with the address.
+pub fn run(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    // The engine has the cores; one thread carries the bytes, and another where the first is busy.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("terang-http")
+        .enable_all()
+        .build()
+        .map_err(ServeError::Runtime)?;
+    let done = runtime.block_on(serve(options, listening));
+    // What waits for a model that is still being loaded need not be waited for.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    let config = options.config;
+    check_names(&options.models)?;
+    let keys = KeyRing::open(&options.keys)?;
+    let loopback = config.listen.ip().is_loopback();
+    if keys.is_empty() {
+        if !loopback {
+            return Err(ServeError::OpenToAll(config.listen));
+        }
+        if config.require_keys {
+            return Err(ServeError::NoKeys);
+        }
+    }
+    let at = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(at)?;
+    let address = listener.local_addr().map_err(at)?;
+    let drain_timeout_s = config.drain_timeout_s;
+    let models = Models::new(options.models, options.engine, config.memory_limit_bytes);
+    let app = Arc::new(App::new(config, models, keys, loopback));
+    let (stop, stopping) = watch::channel(false);
+    listening(address);
+    tracing::info!(%address, keys_required = app.keys_required(), "listening");
+    tokio::spawn(warm_up(Arc::clone(&app)));
+    tokio::spawn(obey_signals(Arc::clone(&app), stop));
+    let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
+    if cut > 0 {
+        return Err(ServeError::Cut(cut, drain_timeout_s));
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn check_names(models: &[ModelSource]) -> Result<(), ServeError> {
+    if models.is_empty() {
+        return Err(ServeError::NoModel);
+    }
+    for (index, model) in models.iter().enumerate() {
+        if models[..index].iter().any(|other| other.name == model.name) {
+            return Err(ServeError::SameName(model.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Loads the first model, so that the first request need not wait for it.
+async fn warm_up(app: Arc<App>) {
+    let first = app.models.first().to_owned();
+    // What goes wrong is in the log, and /health/ready tells it.
+    let _ = app.models.get(&first).await;
+}
+
+#[cfg(unix)]
+async fn obey_signals(app: Arc<App>, stop: watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        tracing::error!("signals cannot be received");
+        // Held, lest the server take its end for a command to stop.
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match app.keys.reload() {
+                Ok(keys) => tracing::info!(keys, "keys and limits read again"),
+                Err(error) => tracing::error!(%error, "keys stay as they were"),
+            },
+        }
+    }
+    tracing::info!("draining: started answers finish, new requests are refused");
+    app.drain();
+    stop.send_replace(true);
+    // Held until the process ends.
+    std::future::pending::<()>().await;
+}
+
+#[cfg(not(unix))]
+async fn obey_signals(app: Arc<App>, stop: watch::Sender<bool>) {
+    let _ = tokio::signal::ctrl_c().await;
+    app.drain();
+    stop.send_replace(true);
+    std::future::pending::<()>().await;
+}
