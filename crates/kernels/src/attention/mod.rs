@@ -26,7 +26,7 @@ use std::ops::Range;
 pub const SPAN: usize = 8 * PAGE;
 
 /// Query tokens in a tile: they share each loaded key and value.
-const TILE_TOKENS: usize = 16;
+const TILE_TOKENS: usize = 8;
 
 /// What is the same for all queries of a layer.
 #[derive(Clone, Copy, Debug)]
