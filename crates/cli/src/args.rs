@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::compute::Compute;
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
 
@@ -50,9 +51,9 @@ pub(crate) struct Cli {
         hide_possible_values = true
     )]
     pub(crate) lang: Option<Lang>,
-    /// Threads to compute with; all cores when absent
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) threads: Option<u16>,
+    /// How models are computed with
+    #[command(flatten)]
+    pub(crate) compute: Compute,
     /// What to do
     #[command(subcommand)]
     pub(crate) verb: Verb,

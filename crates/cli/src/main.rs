@@ -9,6 +9,7 @@ mod args;
 mod catalogue;
 mod chat;
 mod commands;
+mod compute;
 mod data_dir;
 mod interrupt;
 mod markdown;
@@ -49,16 +50,16 @@ fn run(cli: &Cli) -> Outcome<()> {
     let _ = interrupt::install();
     let data = || DataDir::resolve(cli.data_dir.clone());
     match &cli.verb {
-        Verb::Chat(args) => chat::run(&data()?, cli.threads, args),
+        Verb::Chat(args) => chat::run(&data()?, cli.compute, args),
         Verb::Pull(args) => commands::pull::run(&data()?, args),
         Verb::List(args) => commands::list::run(&data()?, args),
         Verb::Show(args) => commands::show::run(&data()?, args),
         Verb::Rm(args) => commands::rm::run(&data()?, args),
         Verb::Eval {
             what: args::Eval::Perplexity(args),
-        } => commands::eval::run(&data()?, cli.threads, args),
-        Verb::Serve(args) => commands::serve::run(&data()?, cli.threads, args),
+        } => commands::eval::run(&data()?, cli.compute, args),
+        Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args),
         Verb::Key { what } => commands::key::run(&data()?, what),
-        Verb::Bench(args) => commands::bench::run(&data()?, cli.threads, args),
+        Verb::Bench(args) => commands::bench::run(&data()?, cli.compute, args),
     }
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::args;
 use crate::catalogue::{Catalogue, Recommended};
+use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::problem::Outcome;
 use crate::pull::{self, Progress};
@@ -22,7 +23,7 @@ use crate::resolve::{Meant, resolve};
 pub(crate) use session::explain;
 
 /// Runs the verb.
-pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Outcome<()> {
+pub(crate) fn run(data: &DataDir, compute: Compute, args: &args::Chat) -> Outcome<()> {
     // Wrong settings, missing files and the like are found before a model is fetched or loaded.
     let settings = settings::Settings::from_args(&args.sampling)?;
     let attachments = attachments::read_files(&args.file)?;
@@ -35,7 +36,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Ou
     let question = attachments::question(&asked, piped.as_deref(), &attachments);
     let ready = Ready {
         data,
-        threads,
+        compute,
         context: args.sampling.context,
         draft: args.draft.as_deref(),
         quiet: args.quiet || args.json,
@@ -49,7 +50,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &args::Chat) -> Ou
 /// What is needed to make a model ready.
 struct Ready<'a> {
     data: &'a DataDir,
-    threads: Option<u16>,
+    compute: Compute,
     context: Option<u32>,
     /// The smaller model that guesses ahead.
     draft: Option<&'a str>,
@@ -67,7 +68,7 @@ impl Ready<'_> {
             .map(|name| locate(self.data, Some(name), &progress));
         let draft = draft.transpose()?.map(|draft| draft.path);
         let draft = draft.as_deref();
-        session::Session::load(model, draft, self.threads, self.context, &progress)
+        session::Session::load(model, draft, self.compute, self.context, &progress)
     }
 }
 

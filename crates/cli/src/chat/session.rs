@@ -13,6 +13,7 @@ use super::Located;
 use super::conversation::Message;
 use super::settings::Settings;
 use crate::catalogue::Recommended;
+use crate::compute::Compute;
 use crate::interrupt;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem, fail};
@@ -69,14 +70,13 @@ impl Session {
     pub(super) fn load(
         model: Located,
         draft: Option<&Path>,
-        threads: Option<u16>,
+        compute: Compute,
         context: Option<u32>,
         progress: &Progress,
     ) -> Outcome<Self> {
         let options = EngineOptions {
-            threads: threads.map(usize::from),
             context_len: context.map(|c| c as usize),
-            ..EngineOptions::default()
+            ..compute.engine()
         };
         let begun = Instant::now();
         let mut shown = false;

@@ -8,6 +8,7 @@ use terang_engine::{EngineOptions, Prompt};
 
 use crate::args::Perplexity;
 use crate::chat;
+use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::interrupt;
 use crate::messages::{Msg, human_bytes};
@@ -18,15 +19,14 @@ use crate::pull::Progress;
 const TEXT_BYTES_MAX: u64 = 256 << 20;
 
 /// Measures and prints.
-pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Perplexity) -> Outcome<()> {
+pub(crate) fn run(data: &DataDir, compute: Compute, args: &Perplexity) -> Outcome<()> {
     let text = read(&args.file)?;
     let progress = Progress::new(args.json);
     let model = chat::locate(data, args.model.as_deref(), &progress)?;
     let context_len = args.context as usize;
     let options = EngineOptions {
-        threads: threads.map(usize::from),
         context_len: Some(context_len),
-        ..EngineOptions::default()
+        ..compute.engine()
     };
     let (mut runner, coder) =
         terang_engine::load::load(&model.path, &options, |_| ()).map_err(|e| chat::explain(&e))?;

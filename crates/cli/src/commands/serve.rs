@@ -9,6 +9,7 @@ use terang_server::{Config, ModelSource, Options};
 use crate::args::Serve;
 use crate::catalogue::{Catalogue, Recommended};
 use crate::chat::{self, Located};
+use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::messages::Msg;
 use crate::output;
@@ -16,7 +17,7 @@ use crate::problem::{Outcome, Problem, misuse};
 use crate::pull::Progress;
 
 /// Serves until told to end.
-pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome<()> {
+pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()> {
     let config = config(data, args)?;
     terang_server::log::start(config.log_format, config.log_level);
     let progress = Progress::new(false);
@@ -31,7 +32,6 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome
     let name = models.first().map_or_else(String::new, |m| m.name.clone());
     let options = Options {
         engine: EngineOptions {
-            threads: threads.map(usize::from),
             context_len: (config.context > 0).then_some(config.context),
             cache_len: Some(cache_len(&config)),
             limits: Limits {
@@ -39,7 +39,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Serve) -> Outcome
                 max_sequences: config.max_sequences,
                 ..Limits::default()
             },
-            ..EngineOptions::default()
+            ..compute.engine()
         },
         models,
         keys: data.keys(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::work::Work;
 use super::{Located, go_on};
+use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::interrupt;
 use crate::messages::Msg;
@@ -20,10 +21,10 @@ use crate::problem::{Outcome, fail};
 const INTERRUPT_POLL: Duration = Duration::from_millis(20);
 
 /// Milliseconds from the start of `terang chat` to its answer of one token, files in the page cache.
-pub(super) fn cold_start_ms(data: &DataDir, model: &Located, threads: usize) -> Outcome<f64> {
+pub(super) fn cold_start_ms(data: &DataDir, model: &Located, compute: Compute) -> Outcome<f64> {
     let mut name = OsString::from("--model=");
     name.push(&model.path);
-    let mut command = terang(data, threads)?;
+    let mut command = terang(data, compute)?;
     command
         .args(["chat", "--json", "--max-tokens=1", "--temperature=0"])
         .arg(name)
@@ -34,8 +35,12 @@ pub(super) fn cold_start_ms(data: &DataDir, model: &Located, threads: usize) -> 
 
 /// Peak resident memory of a process that loads the model, reads the longest prompt and decodes;
 /// `None` where the system does not tell.
-pub(super) fn peak_memory(data: &DataDir, model: &Located, threads: usize) -> Outcome<Option<u64>> {
-    let mut command = terang(data, threads)?;
+pub(super) fn peak_memory(
+    data: &DataDir,
+    model: &Located,
+    compute: Compute,
+) -> Outcome<Option<u64>> {
+    let mut command = terang(data, compute)?;
     command
         .args(["bench", "--memory-only", "--"])
         .arg(&model.path);
@@ -64,12 +69,12 @@ fn peak_rss_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn terang(data: &DataDir, threads: usize) -> Outcome<Command> {
+fn terang(data: &DataDir, compute: Compute) -> Outcome<Command> {
     let program = std::env::current_exe().map_err(|e| failed(&e.to_string()))?;
     let mut command = Command::new(program);
     command
         .env("TERANG_DATA_DIR", data.root())
-        .args(["--threads", &threads.to_string()])
+        .args(compute.arguments())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

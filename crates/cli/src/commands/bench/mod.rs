@@ -12,13 +12,14 @@ mod work;
 use terang_kernels::limits::{ReadBuffer, f32_flops_per_s, int8_ops_per_s};
 use terang_kernels::{Cpu, ThreadPool};
 use terang_model::bundle::LoadedModel;
-use terang_model::decoder::{Decoder, KvType, LoadOptions};
+use terang_model::decoder::{Decoder, LoadOptions};
 
 use self::report::{Report, label};
 use self::samples::{Kind, Samples};
 use self::work::{Sizes, Work};
 use crate::args::{Bench, BenchPart};
 use crate::chat::{self, Located};
+use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::interrupt;
 use crate::messages::Msg;
@@ -31,11 +32,10 @@ const ROUNDS: u16 = 5;
 const READ_BYTES: usize = 256 << 20;
 
 /// Measures and prints.
-pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Bench) -> Outcome<()> {
+pub(crate) fn run(data: &DataDir, compute: Compute, args: &Bench) -> Outcome<()> {
     let progress = Progress::new(args.memory_only);
     let model = chat::locate(data, Some(&args.model), &progress)?;
-    let threads = threads.map_or_else(ThreadPool::default_threads, usize::from);
-    let decoder = load(&model, threads, &progress)?;
+    let decoder = load(&model, compute, &progress)?;
     let sizes = Sizes::new(decoder.config().max_position_embeddings, args.quick);
     if args.memory_only {
         return child::tell_peak_memory(Work::new(decoder, sizes));
@@ -43,6 +43,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Bench) -> Outcome
     let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { ROUNDS });
     let wants = |part| args.only.is_empty() || args.only.contains(&part);
     let mut bench = Run {
+        compute,
         machine: Machine::new(decoder.cpu(), decoder.threads())?,
         work: Work::new(decoder, sizes),
         plan: plan(sizes, wants),
@@ -53,7 +54,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Bench) -> Outcome
     bench.progress.clear();
     measured?;
     let peak_rss_bytes = if wants(BenchPart::Memory) {
-        child::peak_memory(data, &model, bench.machine.pool.threads())?
+        child::peak_memory(data, &model, compute)?
     } else {
         None
     };
@@ -72,12 +73,12 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Bench) -> Outcome
     }
 }
 
-fn load(model: &Located, threads: usize, progress: &Progress) -> Outcome<Decoder> {
+fn load(model: &Located, compute: Compute, progress: &Progress) -> Outcome<Decoder> {
     let below = |e: &dyn std::fmt::Display| Problem::Below(e.to_string());
     let options = LoadOptions {
         cpu: Cpu::from_env().map_err(|e| below(&e))?,
-        threads,
-        kv_type: KvType::default(),
+        threads: compute.threads(),
+        kv_type: compute.kv_type(),
     };
     let model = LoadedModel::open(&model.path).map_err(|e| below(&e))?;
     let mut started = false;
@@ -115,6 +116,7 @@ impl Machine {
 
 /// A run of all rounds.
 struct Run {
+    compute: Compute,
     machine: Machine,
     work: Work,
     /// What a round measures, in this order.
@@ -146,7 +148,7 @@ impl Run {
             Kind::Prefill(tokens) => self.work.prefill(tokens)?,
             Kind::Decode(depth) => self.work.decode(depth)?,
             Kind::Batched(sequences) => self.work.batched(sequences)?,
-            Kind::ColdStart => child::cold_start_ms(data, model, self.machine.pool.threads())?,
+            Kind::ColdStart => child::cold_start_ms(data, model, self.compute)?,
             Kind::ReadBytes => self.machine.read_bytes_per_s(),
             Kind::Int8Ops => int8_ops_per_s(self.machine.cpu, &self.machine.pool),
             Kind::F32Flops => f32_flops_per_s(self.machine.cpu, &self.machine.pool),
