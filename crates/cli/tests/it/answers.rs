@@ -64,6 +64,14 @@ fn a_sampled_answer_is_the_same_for_any_number_of_threads() {
 }
 
 #[test]
+fn with_int8_keys_and_values_too() {
+    let Some(real) = real::model() else { return };
+    let sampling = [&GREEDY[..], &["--kv-type", "int8"]].concat();
+    on_threads(real, &sampling);
+    on_levels(real, &sampling);
+}
+
+#[test]
 fn a_greedy_answer_is_the_same_on_every_level_of_the_cpu() {
     let Some(real) = real::model() else { return };
     on_levels(real, &GREEDY);
