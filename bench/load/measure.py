@@ -42,9 +42,11 @@ class Client:
             try:
                 out, err = process.communicate(timeout=TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
                 raise Failed(f"no end after {TIMEOUT_S} s") from None
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.communicate()
         if process.returncode != 0:
             raise Failed(f"the client: {err.strip() or process.returncode}")
         return json.loads(out)

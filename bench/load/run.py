@@ -8,6 +8,7 @@ library only; the load itself comes from the small program beside this one.
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -27,8 +28,8 @@ from engines import Failed
 PARTS = ["load", "cost", "turns", "drain"]
 # More than this the peer is not asked for.
 PEER_CLIENTS_MAX = 32
-# Enough requests of a single client for a median.
-REQUESTS_MIN = 8
+# A few clients send as many requests as this many would: enough for a median.
+CLIENTS_COUNTED_MIN = 4
 
 
 def arguments():
@@ -60,6 +61,8 @@ def arguments():
 
 def main():
     args = arguments()
+    # Stopped from outside, it stops its servers too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     model = args.model.resolve()
     if not model.is_file():
         sys.exit(f"{args.model}: no such file")
@@ -119,7 +122,7 @@ def peers(args, model):
 
 
 def requests_of(clients, args):
-    return max(clients * args.requests_each, REQUESTS_MIN)
+    return max(clients, CLIENTS_COUNTED_MIN) * args.requests_each
 
 
 def texts_for(terang, args, clients):
