@@ -146,7 +146,7 @@ class Race:
         for racer in self.racers:
             if racer is not self.terang and clients > PEER_CLIENTS_MAX:
                 continue
-            what = f"{clients} client{'s' if clients > 1 else ''}"
+            what = tables.at_once(clients)
 
             def measured(racer=racer):
                 figures, failures = measure.load(self.client, racer, texts, clients)

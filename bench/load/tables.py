@@ -50,10 +50,11 @@ def ratios_to(own, other):
 def reach(rounds, own, ratios, soak, model_mib):
     lines = []
     for clients, speed, first in AGAINST_PEER:
+        who = at_once(clients)
         lines += [
-            at_least(f"{clients} clients: generated tokens/s against llama.cpp", speed,
+            at_least(f"{who}: generated tokens/s against llama.cpp", speed,
                      ratios.get(f"tok_s_{clients}")),
-            at_most(f"{clients} clients: median time to first token against llama.cpp", first,
+            at_most(f"{who}: median time to first token against llama.cpp", first,
                     ratios.get(f"ttft_p50_s_{clients}")),
         ]
     steady = ratios_to({"": rounds.get(f"inter_token_p99_s_{MANY}", [])},
@@ -81,6 +82,10 @@ def reach(rounds, own, ratios, soak, model_mib):
         at_most("mixed load: failed requests", 0, soak and soak["failed"]),
     ]
     return lines
+
+
+def at_once(clients):
+    return "1 client" if clients == 1 else f"{clients} clients"
 
 
 def total(rounds, prefix):
@@ -141,7 +146,7 @@ def figures_table(result):
         rows = [(title, key) for title, key in rows if any(key in medians[name] for name in names)]
         if not rows:
             continue
-        lines += [f"## {clients} client{'s' if clients > 1 else ''} at once", "",
+        lines += [f"## {at_once(clients)} at once", "",
                   row(["", *heads]), row(["---"] * (1 + len(heads)))]
         for title, key in rows:
             cells = [short(medians[name].get(key)) for name in names]

@@ -96,8 +96,8 @@ async fn exchange(
     on_first: &(impl Fn() + Sync),
     outcome: &mut Outcome,
 ) -> Result<(), Failure> {
-    let mut stream = TcpStream::connect(address).await.map_err(connection)?;
-    stream.set_nodelay(true).map_err(connection)?;
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
     let body = request.body.get();
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
@@ -106,7 +106,7 @@ async fn exchange(
         body.len(),
     );
     let whole = [head.as_bytes(), body.as_bytes()].concat();
-    stream.write_all(&whole).await.map_err(connection)?;
+    stream.write_all(&whole).await?;
 
     let mut bytes = Vec::with_capacity(READ_BYTES);
     let head = read_head(&mut stream, &mut bytes).await?;
@@ -139,7 +139,7 @@ async fn exchange(
         if framing.ended() {
             break;
         }
-        let count = stream.read_buf(&mut bytes).await.map_err(connection)?;
+        let count = stream.read_buf(&mut bytes).await?;
         if count == 0 {
             if framing.ends_with_connection() {
                 break;
@@ -168,14 +168,16 @@ async fn read_head(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<String
         if bytes.len() > HEAD_BYTES_MAX {
             return Err(Failure::Malformed);
         }
-        if stream.read_buf(bytes).await.map_err(connection)? == 0 {
+        if stream.read_buf(bytes).await? == 0 {
             return Err(Failure::Connection("closed without an answer".to_owned()));
         }
     }
 }
 
-fn connection(error: std::io::Error) -> Failure {
-    Failure::Connection(error.kind().to_string())
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Connection(error.kind().to_string())
+    }
 }
 
 /// The answer as far as it has come.

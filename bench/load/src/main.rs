@@ -8,6 +8,8 @@
 //! Each request of the file is sent once, by whichever client is free; with `--seconds` they are
 //! sent over and over until the time is up. The figures are one JSON object on standard output.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
 mod answer;
 mod arguments;
 mod body;
@@ -61,7 +63,7 @@ async fn client(shared: Arc<Shared>) {
     let limit = Duration::from_secs(shared.arguments.timeout_s);
     while let Some((index, request)) = shared.take() {
         let outcome = exchange::run(shared.arguments.address, request, index, limit, &|| {
-            shared.tell_started()
+            shared.tell_started();
         })
         .await;
         let mut outcomes = shared
