@@ -29,13 +29,18 @@ def call(*command, **options):
 
 def terang(root):
     """Builds Terang as its users do."""
-    print("building terang", file=sys.stderr)
+    return built(root, "terang")
+
+
+def built(root, program, *options):
+    """Builds a program of this repository."""
+    print(f"building {program}", file=sys.stderr)
     try:
-        call("cargo", "build", "--release", cwd=root)
+        call("cargo", "build", "--release", *options, cwd=root)
     except Failed as problem:
         sys.exit(str(problem))
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    return root / target / "release" / "terang"
+    return root / target / "release" / program
 
 
 class Tools:
@@ -60,11 +65,11 @@ class Tools:
         call(python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", package)
         return python
 
-    def llama_cpp(self):
+    def llama_cpp(self, targets=LLAMA_TARGETS):
         """Builds llama.cpp for this very machine; gives the folder of its programs."""
         build = self.folder / "llama.cpp"
         programs = build / "bin"
-        if all((programs / name).exists() for name in LLAMA_TARGETS):
+        if all((programs / name).exists() for name in targets):
             return programs
         python = self.python()
         self.wheel("cmake")
@@ -79,5 +84,5 @@ class Tools:
         path = {**os.environ, "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
         call(self.bin / "cmake", "-S", sources, "-B", build, "-G", "Ninja",
              "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", env=path)
-        call(self.bin / "cmake", "--build", build, "--target", *LLAMA_TARGETS, env=path)
+        call(self.bin / "cmake", "--build", build, "--target", *targets, env=path)
         return programs
