@@ -304,7 +304,7 @@ fn an_answer_keeps_to_its_form_and_tells_its_probabilities() {
     let answer: Value = serde_json::from_str(said(&response)).unwrap();
     assert!(answer["red"].is_boolean() && answer.as_object().unwrap().len() == 1);
     assert_eq!(response["text"]["format"]["schema"], schema);
-    let more = json!({ "text": { "format": { "type": "json_object" } }, "max_output_tokens": 200 });
+    let more = json!({ "text": { "format": { "type": "json_object" } }, "max_output_tokens": 24 });
     let response = server.ok(RESPONSES, &ask("An apple as JSON".into(), more));
     assert!(said(&response).trim_start().starts_with('{'));
 
@@ -431,7 +431,7 @@ fn what_is_not_supported_is_refused_by_name() {
             json!({ "max_output_tokens": 1_000_000 }),
             "max_output_tokens",
         ),
-        (json!({ "temperature": 9 }), "temperature"),
+        (json!({ "temperature": -1 }), "temperature"),
         (json!({ "metadata": { "a": 1 } }), "metadata"),
         (json!({ "background": true, "stream": true }), "background"),
         (json!({ "background": true, "store": false }), "background"),
@@ -479,6 +479,9 @@ fn what_is_not_supported_is_refused_by_name() {
         let response = server.get(&format!("{}{query}", path(&here)));
         response.fails(400, part);
     }
-    server.get("/v1/responses/resp_none").fails(404, "");
+    for id in ["resp_none", "{response_id}"] {
+        let response = server.get(&format!("{RESPONSES}/{id}"));
+        response.fails(404, "no such response");
+    }
     server.get(RESPONSES).fails(405, "");
 }
