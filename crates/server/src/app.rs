@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::openai::responses::Store;
 
 /// Half of the threads that may block.
 const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
@@ -24,6 +25,8 @@ pub(crate) struct App {
     /// Calls for embeddings that wait for an engine, each on a thread; those that prepare other
     /// requests must find threads too.
     pub(crate) embedding: Semaphore,
+    /// Responses that can be asked for again and gone on with.
+    pub(crate) responses: Store,
     draining: AtomicBool,
     /// Becomes true when answers have had their time to finish.
     cut: watch::Sender<bool>,
@@ -31,6 +34,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, models: Models, keys: KeyRing, loopback: bool) -> Self {
+        let responses = Store::new(config.stored_responses, config.stored_bytes);
         Self {
             config,
             models: Arc::new(models),
@@ -38,6 +42,7 @@ impl App {
             metrics: Metrics::default(),
             loopback,
             embedding: Semaphore::new(EMBEDDING_MAX),
+            responses,
             draining: AtomicBool::new(false),
             cut: watch::Sender::new(false),
         }

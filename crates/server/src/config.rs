@@ -108,6 +108,10 @@ settings! {
     body_timeout_s: u64 = 30, Number;
     /// Seconds for which a client may take nothing of what is sent to it.
     write_timeout_s: u64 = 30, Number;
+    /// Responses of /v1/responses kept in memory; 0: none. Who holds most loses the oldest.
+    stored_responses: usize = 1024, Number;
+    /// Bytes of all of them.
+    stored_bytes: usize = 32 << 20, Number;
     /// Largest body of a request.
     max_body_bytes: usize = 8 << 20, Number;
     /// Connections held at once; more wait to be taken.

@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 
 use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
-use crate::openai::{chat, completions, embeddings, health, models, tokens};
+use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +20,11 @@ use crate::openai::{chat, completions, embeddings, health, models, tokens};
         chat::create,
         completions::create,
         embeddings::create,
+        responses::create,
+        responses::get,
+        responses::delete,
+        responses::cancel,
+        responses::input_items,
         anthropic::create,
         anthropic::count,
         models::list,
@@ -30,7 +35,7 @@ use crate::openai::{chat, completions, embeddings, health, models, tokens};
         health::ready,
         health::figures,
     ),
-    components(schemas(ErrorBody, chat::wire::ChatChunk))
+    components(schemas(ErrorBody, chat::wire::ChatChunk, responses::ResponseEvent))
 )]
 struct Api;
 

@@ -11,11 +11,11 @@ use super::gate;
 use crate::anthropic;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::openai::{chat, completions, embeddings, health, models, tokens};
+use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::reference;
 
 /// The patterns of all routes.
-pub(super) const ROUTES: [&str; 15] = [
+pub(super) const ROUTES: [&str; 19] = [
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -27,6 +27,10 @@ pub(super) const ROUTES: [&str; 15] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/embeddings",
+    "/v1/responses",
+    "/v1/responses/{id}",
+    "/v1/responses/{id}/cancel",
+    "/v1/responses/{id}/input_items",
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/tokenize",
@@ -47,6 +51,16 @@ pub(super) fn build(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/responses", post(responses::create))
+        .route(
+            "/v1/responses/{id}",
+            get(responses::get).delete(responses::delete),
+        )
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route(
+            "/v1/responses/{id}/input_items",
+            get(responses::input_items),
+        )
         .route("/v1/messages", post(anthropic::create))
         .route("/v1/messages/count_tokens", post(anthropic::count))
         .route("/tokenize", post(tokens::tokenize))

@@ -7,6 +7,7 @@ pub(crate) mod embeddings;
 pub(crate) mod health;
 mod logprobs;
 pub(crate) mod models;
+pub(crate) mod responses;
 pub(crate) mod settings;
 pub(crate) mod tokens;
 pub(crate) mod wire;

@@ -201,6 +201,47 @@ fn one_key_does_not_see_what_another_has_asked() {
 }
 
 #[test]
+fn one_key_does_not_see_what_another_has_kept() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let (one, other) = (keys.create(&["one"]), keys.create(&["other"]));
+    let Some(server) = keys.server(&["require_keys=true"]) else {
+        return;
+    };
+    let send = |key: &str, method: &str, path: &str, body: &str| {
+        let headers = [
+            &format!("Authorization: Bearer {key}")[..],
+            "Content-Type: application/json",
+        ];
+        server.request(method, path, &headers, body.as_bytes())
+    };
+    let body = json!({
+        "model": real::MODEL, "input": "Hi", "max_output_tokens": 1, "background": true,
+    });
+    let response = send(&one, "POST", "/v1/responses", &body.to_string()).json();
+    let id = response["id"].as_str().unwrap();
+    let path = format!("/v1/responses/{id}");
+    let on = json!({
+        "model": real::MODEL, "input": "Hi", "previous_response_id": id, "max_output_tokens": 1,
+    });
+    let nobody = send(&other, "GET", "/v1/responses/resp_0", "");
+    for (method, path) in [
+        ("GET", path.clone()),
+        ("GET", format!("{path}/input_items")),
+        ("POST", format!("{path}/cancel")),
+        ("DELETE", path.clone()),
+    ] {
+        let response = send(&other, method, &path, "");
+        response.fails(404, "no such response");
+        assert_eq!(response.body, nobody.body);
+    }
+    send(&other, "POST", "/v1/responses", &on.to_string()).fails(404, "previous_response_id");
+    assert_eq!(send(&one, "GET", &path, "").status, 200);
+    assert_eq!(send(&one, "DELETE", &path, "").status, 200);
+}
+
+#[test]
 fn an_address_for_all_needs_a_key() {
     let keys = Keys {
         place: Place::new(),

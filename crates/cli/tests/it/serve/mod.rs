@@ -6,6 +6,7 @@ mod completions;
 mod keys;
 mod messages;
 mod operation;
+mod responses;
 mod tools;
 
 use std::fmt::Write as _;

@@ -141,7 +141,12 @@ fn the_api_describes_itself() {
         for method in methods.as_object().unwrap().keys() {
             let path = path.replace("{model}", "smollm2");
             let response = server.request(&method.to_uppercase(), &path, &[], b"");
-            assert!(![404, 405].contains(&response.status), "{method} {path}");
+            // A response that is not there is another thing than a path that is not there.
+            let kept = path.contains("{response_id}") && response.body.contains("such response");
+            assert!(
+                kept || ![404, 405].contains(&response.status),
+                "{method} {path}"
+            );
         }
     }
     let page = server.get("/docs");
