@@ -118,6 +118,10 @@ enum ItemParam {
 /// A part of a text.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "parts are read one by one and few"
+)]
 enum PartParam {
     /// Text for the model.
     InputText {

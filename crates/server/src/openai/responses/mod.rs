@@ -15,7 +15,7 @@ mod wire;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use tokio::sync::{oneshot, watch};
@@ -166,6 +166,11 @@ impl Making {
     }
 }
 
+/// The identity in the path. One that is no text is nobody's.
+fn identity(id: Result<Path<String>, PathRejection>) -> ApiResult<String> {
+    id.map(|Path(id)| id).map_err(|_| not_kept())
+}
+
 fn not_kept() -> ApiError {
     ApiError::not_found(NOT_KEPT)
 }
@@ -182,7 +187,7 @@ fn not_kept() -> ApiError {
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> ApiResult<Response> {
     for (name, value) in pairs(query)? {
@@ -199,7 +204,7 @@ pub(crate) async fn get(
             _ => return Err(unknown(&name)),
         }
     }
-    let response = app.responses.get(caller.client, &id);
+    let response = app.responses.get(caller.client, &identity(id)?);
     Ok(json_body(&*response.ok_or_else(not_kept)?))
 }
 
@@ -215,8 +220,9 @@ pub(crate) async fn get(
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> ApiResult<Response> {
+    let id = identity(id)?;
     if !app.responses.remove(caller.client, &id) {
         return Err(not_kept());
     }
@@ -239,9 +245,9 @@ pub(crate) async fn delete(
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> ApiResult<Response> {
-    let owner = caller.client;
+    let (owner, id) = (caller.client, identity(id)?);
     let response = app.responses.get(owner, &id).ok_or_else(not_kept)?;
     if !response.background {
         return Err(ApiError::bad(
@@ -274,7 +280,7 @@ pub(crate) async fn cancel(
 pub(crate) async fn input_items(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> ApiResult<Response> {
     const PAGE: usize = 20;
@@ -301,7 +307,7 @@ pub(crate) async fn input_items(
             _ => return Err(unknown(&name)),
         }
     }
-    let conversation = app.responses.input(caller.client, &id);
+    let conversation = app.responses.input(caller.client, &identity(id)?);
     let conversation = conversation.ok_or_else(not_kept)?;
     let mut items: Vec<Item> = conversation.items().cloned().collect();
     if newest_first {

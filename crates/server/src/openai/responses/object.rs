@@ -167,6 +167,7 @@ impl From<crate::generate::Usage> for ResponseUsage {
 
 /// A response that was deleted.
 #[derive(Debug, Serialize, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the API's own name")]
 pub(crate) struct Deleted {
     /// By which it was known.
     pub(crate) id: String,
