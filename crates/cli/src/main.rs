@@ -59,6 +59,7 @@ fn run(cli: &Cli) -> Outcome<()> {
         } => commands::eval::run(&data()?, cli.threads, args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.threads, args),
         Verb::Key { what } => commands::key::run(&data()?, what),
+        Verb::Doctor(args) => commands::doctor::run(&data()?, cli.threads, args),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.threads, args),
     }
 }

@@ -9,6 +9,8 @@ use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::models::Models;
+use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 
 /// Half of the threads that may block.
 const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
@@ -19,6 +21,10 @@ pub(crate) struct App {
     pub(crate) models: Arc<Models>,
     pub(crate) keys: KeyRing,
     pub(crate) metrics: Metrics,
+    /// What connections are offered; `None`: no TLS.
+    pub(crate) tls: Option<Tls>,
+    /// `None`: nobody collects.
+    pub(crate) telemetry: Option<Telemetry>,
     /// Listens on loopback alone.
     pub(crate) loopback: bool,
     /// Calls for embeddings that wait for an engine, each on a thread; those that prepare other
@@ -30,12 +36,21 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, models: Models, keys: KeyRing, loopback: bool) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        models: Models,
+        keys: KeyRing,
+        tls: Option<Tls>,
+        telemetry: Option<Telemetry>,
+        loopback: bool,
+    ) -> Self {
         Self {
             config,
             models: Arc::new(models),
             keys,
             metrics: Metrics::default(),
+            tls,
+            telemetry,
             loopback,
             embedding: Semaphore::new(EMBEDDING_MAX),
             draining: AtomicBool::new(false),
