@@ -56,8 +56,8 @@ impl TelemetrySettings {
         if get("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        let traces_url = url(&get, "TRACES", "/v1/traces")?;
-        let metrics_url = url(&get, "METRICS", "/v1/metrics")?;
+        let traces_url = url(get, "TRACES", "/v1/traces")?;
+        let metrics_url = url(get, "METRICS", "/v1/metrics")?;
         if traces_url.is_none() && metrics_url.is_none() {
             return Ok(None);
         }
@@ -85,13 +85,13 @@ impl TelemetrySettings {
                 }),
             },
         };
-        let mut resource = pairs(&get, "OTEL_RESOURCE_ATTRIBUTES")?;
+        let mut resource = pairs(get, "OTEL_RESOURCE_ATTRIBUTES")?;
         let named = resource.iter().position(|(name, _)| name == "service.name");
         let named = named.map(|index| resource.remove(index).1);
         Ok(Some(Self {
             traces_url,
             metrics_url,
-            headers: pairs(&get, "OTEL_EXPORTER_OTLP_HEADERS")?,
+            headers: pairs(get, "OTEL_EXPORTER_OTLP_HEADERS")?,
             timeout: millis("OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)?,
             traces_delay: millis("OTEL_BSP_SCHEDULE_DELAY", 5_000)?,
             metrics_delay: millis("OTEL_METRIC_EXPORT_INTERVAL", 60_000)?,
