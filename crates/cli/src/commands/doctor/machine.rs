@@ -28,21 +28,21 @@ pub(super) fn data_folder(data: &DataDir) -> Vec<Finding> {
     let Some(nearest) = above.find(|folder| folder.exists()) else {
         return vec![Finding::wrong(
             CHECK,
-            Msg::DoctorFolderLocked { path },
+            &Msg::DoctorFolderLocked { path },
             next(),
         )];
     };
     if !nearest.is_dir() {
         return vec![Finding::wrong(
             CHECK,
-            Msg::DoctorFolderNone { path },
+            &Msg::DoctorFolderNone { path },
             next(),
         )];
     }
     if !is_writable(nearest) {
         return vec![Finding::wrong(
             CHECK,
-            Msg::DoctorFolderLocked { path },
+            &Msg::DoctorFolderLocked { path },
             next(),
         )];
     }
@@ -51,7 +51,7 @@ pub(super) fn data_folder(data: &DataDir) -> Vec<Finding> {
     let found = Msg::DoctorFolder { path, size };
     vec![match free {
         Some(free) if free < FREE_BYTES_MIN => {
-            Finding::wrong(CHECK, found, Msg::DoctorSpaceNext {})
+            Finding::wrong(CHECK, &found, Msg::DoctorSpaceNext {})
         }
         _ => Finding::well(CHECK, &found),
     }]
@@ -73,7 +73,7 @@ pub(super) fn processor(threads: Option<u16>) -> Finding {
     const CHECK: &str = "cpu";
     let cpu = match Cpu::from_env() {
         Ok(cpu) => cpu,
-        Err(error) => return Finding::wrong(CHECK, error, Msg::DoctorCpuNext {}),
+        Err(error) => return Finding::wrong(CHECK, &error, Msg::DoctorCpuNext {}),
     };
     let cores = ThreadPool::default_threads();
     let threads = threads.map_or(cores, usize::from);
@@ -113,7 +113,7 @@ pub(super) fn memory(config: &Config, sizes: &Sizes) -> Finding {
         available: human_bytes(available),
     };
     if sizes.first > available {
-        Finding::wrong(CHECK, found, Msg::DoctorMemoryNext {})
+        Finding::wrong(CHECK, &found, Msg::DoctorMemoryNext {})
     } else if all > available {
         Finding::warning(CHECK, &found, Msg::DoctorMemoryNext {})
     } else {

@@ -9,6 +9,8 @@ mod machine;
 mod models;
 mod network;
 
+use std::fmt::Display;
+
 use serde_json::json;
 
 use super::serve;
@@ -56,7 +58,7 @@ impl Finding {
         }
     }
 
-    fn wrong(check: &'static str, found: impl ToString, next: Msg) -> Self {
+    fn wrong(check: &'static str, found: &dyn Display, next: Msg) -> Self {
         Self {
             check,
             state: State::Wrong,
@@ -98,7 +100,7 @@ pub(crate) fn run(data: &DataDir, threads: Option<u16>, args: &Doctor) -> Outcom
         Err(Problem::Usage(message)) => return Err(Problem::Usage(message)),
         Err(error) => {
             let next = Msg::DoctorSettingsNext {};
-            findings.push(Finding::wrong("settings", error, next));
+            findings.push(Finding::wrong("settings", &error, next));
             None
         }
     };

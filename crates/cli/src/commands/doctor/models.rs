@@ -42,7 +42,7 @@ pub(super) fn check(
         Err(error) => {
             findings.push(Finding::wrong(
                 "catalogue",
-                error,
+                &error,
                 Msg::DoctorCatalogueNext {},
             ));
             return Ok(Sizes::default());
@@ -161,7 +161,7 @@ fn of_file(
             let next = Msg::DoctorModelBrokenNext {
                 name: name.to_owned(),
             };
-            findings.push(Finding::wrong(CHECK, error, next));
+            findings.push(Finding::wrong(CHECK, &error, next));
             return (0, 0);
         }
     };

@@ -19,12 +19,12 @@ pub(super) fn address(config: &Config) -> Finding {
         Ok(_) => Finding::well(CHECK, &Msg::DoctorAddress { address }),
         Err(error) if error.kind() == ErrorKind::AddrInUse => Finding::wrong(
             CHECK,
-            Msg::DoctorAddressTaken { address },
+            &Msg::DoctorAddressTaken { address },
             Msg::DoctorAddressTakenNext {},
         ),
         Err(error) => Finding::wrong(
             CHECK,
-            Msg::DoctorAddressRefused {
+            &Msg::DoctorAddressRefused {
                 address,
                 reason: error.to_string(),
             },
@@ -39,14 +39,14 @@ pub(super) fn keys(data: &DataDir, config: &Config) -> Vec<Finding> {
     let path = data.keys();
     let keys = match KeyFile::new(&path).list() {
         Ok(keys) => keys,
-        Err(error) => return vec![Finding::wrong(CHECK, error, Msg::DoctorKeysNext {})],
+        Err(error) => return vec![Finding::wrong(CHECK, &error, Msg::DoctorKeysNext {})],
     };
     let needed = config.require_keys || !config.listen.ip().is_loopback();
     let count = keys.len().to_string();
     let mut findings = vec![match (needed, keys.is_empty()) {
         (true, true) => Finding::wrong(
             CHECK,
-            Msg::DoctorKeysMissing {
+            &Msg::DoctorKeysMissing {
                 address: config.listen.to_string(),
             },
             Msg::DoctorKeysMissingNext {},
@@ -73,7 +73,7 @@ pub(super) fn tls(config: &Config) -> Vec<Finding> {
     });
     let address = config.listen.to_string();
     match checked {
-        Err(error) => vec![Finding::wrong(CHECK, error, Msg::DoctorTlsNext {})],
+        Err(error) => vec![Finding::wrong(CHECK, &error, Msg::DoctorTlsNext {})],
         Ok(None) if config.listen.ip().is_loopback() => {
             vec![Finding::well(CHECK, &Msg::DoctorTlsNotNeeded { address })]
         }
