@@ -7,11 +7,14 @@ use serde_json::Value;
 use crate::real;
 use crate::support::{Outcome, Place, bytes, sha256};
 
+/// Where the model could come from, if anybody fetched it.
+const SOURCE: &str = "[[model.source]]\nkind = \"path\"\npath = \"/nonexistent\"\n";
+
 /// A place whose only model is whole, and small.
 fn place() -> Place {
     let place = Place::new();
     let weights = bytes(1000);
-    place.catalogue(1000, &sha256(&weights), "");
+    place.catalogue(1000, &sha256(&weights), SOURCE);
     std::fs::create_dir_all(place.model()).unwrap();
     std::fs::write(place.model().join("model.gguf"), &weights).unwrap();
     let receipt = format!(
@@ -62,7 +65,7 @@ fn a_good_set_up_is_well() {
 #[test]
 fn nothing_there_yet_is_only_a_warning() {
     let place = Place::new();
-    place.catalogue(1000, &sha256(b""), "");
+    place.catalogue(1000, &sha256(b""), SOURCE);
     let outcome = doctor(&place, &["--json"]);
     outcome.succeeds();
     let (found, next) = finding(&outcome, "model", "warning");
@@ -98,7 +101,7 @@ fn what_is_wrong_with_models_is_found() {
 #[test]
 fn what_is_wrong_with_the_rest_is_found() {
     let place = Place::new();
-    place.catalogue(1000, &sha256(b""), "");
+    place.catalogue(1000, &sha256(b""), SOURCE);
     // Settings; what depends on them is not guessed.
     let outcome = doctor(&place, &["--json", "--set", "queue_len=0"]);
     outcome.fails(1, "wrong: 1;");
@@ -149,7 +152,7 @@ fn what_is_wrong_with_the_rest_is_found() {
 fn keys_that_others_can_read_are_told() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
-    place.catalogue(1000, &sha256(b""), "");
+    place.catalogue(1000, &sha256(b""), SOURCE);
     place.run(&["key", "create", "phone"]).succeeds();
     let keys = place.data().join("keys.json");
     std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -162,7 +165,7 @@ fn keys_that_others_can_read_are_told() {
 #[test]
 fn lines_speak_the_persons_language() {
     let place = Place::new();
-    place.catalogue(1000, &sha256(b""), "");
+    place.catalogue(1000, &sha256(b""), SOURCE);
     let outcome = doctor(&place, &["--lang", "id"]);
     outcome.succeeds();
     assert!(
