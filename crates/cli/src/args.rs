@@ -111,24 +111,35 @@ A broken download goes on where it stopped when the command is given again.")]
   terang serve
   terang serve --model smollm2:135m --model coder=qwen2.5-coder:0.5b
   terang serve --listen 0.0.0.0:8080 --set queue_len=64
+  terang serve --tls-cert cert.pem --tls-key key.pem
   terang serve --config /etc/terang.toml
 
 A setting is taken from a flag, else from the environment (TERANG_ and its name in capitals), else
 from the file (--config, or terang.toml in the data folder), else from its default. Listening on an
 address that other machines reach needs an API key: see terang key. SIGTERM lets started answers
-finish; SIGHUP reads keys again. The README lists all settings.")]
+finish; SIGHUP reads keys and the certificate again. The README lists all settings.")]
     Serve(Serve),
     /// Make, list and revoke API keys of the server
     #[command(after_help = "Examples:
   terang key create phone
   terang key create team --requests-per-minute 60 --tokens-per-day 1000000
   terang key list
+  terang key usage
   terang key revoke phone")]
     Key {
         /// What to do
         #[command(subcommand)]
         what: Key,
     },
+    /// Check the set-up, and say what to do about what is wrong
+    #[command(after_help = "Examples:
+  terang doctor
+  terang doctor --full
+  terang doctor --config /etc/terang.toml --json
+
+Takes the arguments of terang serve, and checks what that would start with. The exit code is 1 when
+something is wrong; a warning is none.")]
+    Doctor(Doctor),
     /// Measure a model's speed on this machine, beside the machine's own limits
     #[command(after_help = "Examples:
   terang bench smollm2:135m
@@ -307,12 +318,32 @@ pub(crate) struct Serve {
     /// File of settings; terang.toml in the data folder when absent
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Certificate in PEM, with those above it; with it the server speaks TLS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
     /// Most tokens of context; the model's own when absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=100_000_000))]
     pub(crate) context: Option<u32>,
     /// Any setting by name; may be given again
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// Arguments of `terang doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Compute the SHA-256 of all models again and compare
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What the server would be started with
+    #[command(flatten)]
+    pub(crate) serve: Serve,
 }
 
 /// What `terang key` does.
@@ -327,6 +358,13 @@ pub(crate) enum Key {
     #[command(after_help = "Examples:
   terang key list --json")]
     List(Output),
+    /// Show what keys have used
+    #[command(after_help = "Examples:
+  terang key usage
+  terang key usage --json
+
+Counted are answers that ended, as far back as records are kept in the data folder.")]
+    Usage(Output),
     /// Take a key away
     #[command(after_help = "Examples:
   terang key revoke phone")]

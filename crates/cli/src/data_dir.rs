@@ -60,6 +60,11 @@ impl DataDir {
         self.root.join("keys.json")
     }
 
+    /// What keys of the server have used.
+    pub(crate) fn usage(&self) -> PathBuf {
+        self.root.join("usage.jsonl")
+    }
+
     /// History of the chat's prompt.
     pub(crate) fn history(&self) -> PathBuf {
         self.root.join("chat_history")

@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Outcome<()> {
         } => commands::eval::run(&data()?, cli.compute, args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args),
         Verb::Key { what } => commands::key::run(&data()?, what),
+        Verb::Doctor(args) => commands::doctor::run(&data()?, cli.compute, args),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.compute, args),
     }
 }

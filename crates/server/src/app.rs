@@ -10,6 +10,8 @@ use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::models::Models;
 use crate::openai::responses::Store;
+use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 
 /// Half of the threads that may block.
 const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
@@ -20,6 +22,10 @@ pub(crate) struct App {
     pub(crate) models: Arc<Models>,
     pub(crate) keys: KeyRing,
     pub(crate) metrics: Metrics,
+    /// What connections are offered; `None`: no TLS.
+    pub(crate) tls: Option<Tls>,
+    /// `None`: nobody collects.
+    pub(crate) telemetry: Option<Telemetry>,
     /// Listens on loopback alone.
     pub(crate) loopback: bool,
     /// Calls for embeddings that wait for an engine, each on a thread; those that prepare other
@@ -33,13 +39,22 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, models: Models, keys: KeyRing, loopback: bool) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        models: Models,
+        keys: KeyRing,
+        tls: Option<Tls>,
+        telemetry: Option<Telemetry>,
+        loopback: bool,
+    ) -> Self {
         let responses = Store::new(config.stored_responses, config.stored_bytes);
         Self {
             config,
             models: Arc::new(models),
             keys,
             metrics: Metrics::default(),
+            tls,
+            telemetry,
             loopback,
             embedding: Semaphore::new(EMBEDDING_MAX),
             responses,

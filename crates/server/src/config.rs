@@ -122,10 +122,16 @@ settings! {
     cors_origins: Vec<String> = Vec::new(), List;
     /// Names by which this server is reached, besides loopback's own; checked against DNS rebinding.
     allowed_hosts: Vec<String> = Vec::new(), List;
+    /// File of the certificate and those above it, in PEM; with it the server speaks TLS alone.
+    tls_cert: String = String::new(), Text;
+    /// File of the certificate's private key, in PEM.
+    tls_key: String = String::new(), Text;
     /// Ask for an API key on loopback too.
     require_keys: bool = false, Switch;
     /// Who shares beginnings of prompts in the cache: key or all.
     cache_sharing: CacheSharing = CacheSharing::Key, Text;
+    /// Bytes after which the file of usage records is set aside; nine such files are kept.
+    usage_file_bytes: u64 = 16 << 20, Number;
     /// Form of the log: human or json.
     log_format: LogFormat = LogFormat::Human, Text;
     /// What the log holds: off, error, warn, info or debug. Never a prompt, an answer or a key.
@@ -250,6 +256,12 @@ fn check(place: &str, table: Table) -> Result<Config, ConfigError> {
                 "{name}: found {value}, allowed 1 to 3200000000"
             )));
         }
+    }
+    if config.usage_file_bytes < 64 << 10 {
+        return Err(wrong(format!(
+            "usage_file_bytes: found {}, allowed 65536 and more",
+            config.usage_file_bytes
+        )));
     }
     if config.max_sequences > 4096 || config.max_n > 128 {
         return Err(wrong(

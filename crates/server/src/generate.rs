@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::keys::Caller;
 use crate::models::Loaded;
+use crate::telemetry::{Asked, Generation};
 use crate::toolcall::{Parser, Part};
 
 /// Events of one answer that may wait for a slow reader. Beyond it the answer is cancelled: a
@@ -66,6 +67,17 @@ pub(crate) enum Finish {
     ToolCalls,
 }
 
+impl Finish {
+    /// In OpenAI's words.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stop | Self::StopString(_) => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+        }
+    }
+}
+
 /// Tokens used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(
@@ -92,6 +104,9 @@ pub(crate) struct Answers {
     stops: Vec<String>,
     app: Arc<App>,
     caller: Caller,
+    asked: Asked,
+    finish_reasons: Vec<&'static str>,
+    error: Option<&'static str>,
     begun: Instant,
     first_token: Option<Instant>,
 }
@@ -135,7 +150,7 @@ pub(crate) async fn start(app: &Arc<App>, mut order: Order) -> ApiResult<Answers
             .then(|| order.model.tool_format.parser(Arc::clone(&order.tools))),
         ..AnswerState::default()
     });
-    let answers = Answers {
+    let mut answers = Answers {
         events,
         cancels: Arc::clone(&cancels),
         overflowed,
@@ -148,6 +163,15 @@ pub(crate) async fn start(app: &Arc<App>, mut order: Order) -> ApiResult<Answers
         stops: order.request.stop.clone(),
         app: Arc::clone(app),
         caller: order.caller,
+        asked: Asked {
+            choices: order.n,
+            max_tokens: order.request.max_tokens,
+            temperature: Some(order.request.sampling.temperature),
+            top_p: Some(order.request.sampling.top_p),
+            seed: order.request.sampling.seed,
+        },
+        finish_reasons: Vec::new(),
+        error: None,
         begun,
         first_token: None,
     };
@@ -167,8 +191,14 @@ pub(crate) async fn start(app: &Arc<App>, mut order: Order) -> ApiResult<Answers
     })
     .await
     .map_err(|_| ApiError::internal("the request could not be prepared"))?;
-    let _ = submitted?;
-    Ok(answers)
+    match submitted {
+        Ok(_) => Ok(answers),
+        Err(error) => {
+            let error = ApiError::from(error);
+            answers.error = Some(error.code.unwrap_or(error.kind));
+            Err(error)
+        }
+    }
 }
 
 impl Answers {
@@ -217,6 +247,11 @@ impl Answers {
         if !state.ended {
             state.ended = true;
             self.open -= 1;
+            match &output {
+                Output::Finished(finish) => self.finish_reasons.push(finish.word()),
+                Output::Failed(error) => self.error = Some(error.code.unwrap_or(error.kind)),
+                _ => {}
+            }
             self.ready.push_back((index, output));
         }
     }
@@ -385,6 +420,20 @@ impl Drop for Answers {
         self.app
             .metrics
             .answered(&self.model.name, self.usage, ttft, self.begun.elapsed());
-        self.caller.charge(self.usage);
+        self.caller.charge(&self.model.name, self.usage);
+        if let Some(telemetry) = &self.app.telemetry {
+            // Who leaves before the end has left the answers that were open unfinished.
+            let left = (self.open > 0).then_some("cancelled");
+            telemetry.ended(Generation {
+                origin: self.caller.origin,
+                model: self.model.name.clone(),
+                duration: self.begun.elapsed(),
+                ttft,
+                usage: self.usage,
+                finish_reasons: std::mem::take(&mut self.finish_reasons),
+                error: self.error.or(left),
+                asked: self.asked,
+            });
+        }
     }
 }

@@ -6,6 +6,9 @@
 //! - `anthropic`: Anthropic's API, another such mapping.
 //! - `generate`: an order in, a stream of outputs out; the only place that talks to the engine.
 //! - `toolcall`: how families of models write calls of tools; pure functions of text.
+//! - [`tls`]: the certificate that connections are offered. `notify`: what a service manager is told.
+//! - [`usage`]: what each key has used, on disk.
+//! - `telemetry`: traces and metrics for a collector.
 //! - [`keys`], `models`, `metrics`, `reference`: who may ask, what is served, figures, the API's own
 //!   description.
 //!
@@ -24,11 +27,16 @@ pub mod keys;
 pub mod log;
 mod metrics;
 mod models;
+mod notify;
 mod openai;
 mod reference;
 mod server;
+mod telemetry;
+pub mod tls;
 mod toolcall;
+pub mod usage;
 
 pub use config::{Config, ConfigError};
 pub use models::ModelSource;
 pub use server::{Options, ServeError, run};
+pub use telemetry::{TelemetryError, TelemetrySettings};

@@ -14,6 +14,9 @@ use crate::config::Config;
 use crate::http::listen;
 use crate::keys::{KeyError, KeyRing};
 use crate::models::{ModelSource, Models};
+use crate::notify;
+use crate::telemetry::{Telemetry, TelemetryError, TelemetrySettings};
+use crate::tls::{Tls, TlsError, TlsFiles};
 
 /// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
 pub(crate) const BLOCKING_THREADS: usize = 32;
@@ -29,6 +32,8 @@ pub struct Options {
     pub engine: EngineOptions,
     /// The file of API keys.
     pub keys: PathBuf,
+    /// The file of what keys have used.
+    pub usage: PathBuf,
 }
 
 /// Why a server did not start or ended.
@@ -60,6 +65,12 @@ pub enum ServeError {
     /// The file of keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// TLS cannot be offered.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Telemetry cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The runtime cannot be started.
     #[error("threads of the server: {0}")]
     Runtime(io::Error),
@@ -87,7 +98,7 @@ pub fn run(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(), S
 async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
     let config = options.config;
     check_names(&options.models)?;
-    let keys = KeyRing::open(&options.keys)?;
+    let keys = KeyRing::open(&options.keys, &options.usage, config.usage_file_bytes)?;
     let loopback = config.listen.ip().is_loopback();
     if keys.is_empty() {
         if !loopback {
@@ -97,21 +108,36 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
             return Err(ServeError::NoKeys);
         }
     }
+    let tls = TlsFiles::of_settings(&config.tls_cert, &config.tls_key)?;
+    let tls = tls.map(Tls::open).transpose()?;
+    if tls.is_none() && !loopback {
+        tracing::warn!(
+            "without TLS, who can read the network reads keys and prompts; see tls_cert and tls_key"
+        );
+    }
     let at = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
     let listener = TcpListener::bind(config.listen).await.map_err(at)?;
     let address = listener.local_addr().map_err(at)?;
+    let telemetry = TelemetrySettings::of_environment(|name| std::env::var(name).ok())?;
+    let telemetry = telemetry.map(|settings| Telemetry::start(settings, address.port()));
+    let telemetry = telemetry.transpose()?;
     let drain_timeout_s = config.drain_timeout_s;
     let models = Models::new(options.models, options.engine, config.memory_limit_bytes);
-    let app = Arc::new(App::new(config, models, keys, loopback));
+    let app = Arc::new(App::new(config, models, keys, tls, telemetry, loopback));
     let (stop, stopping) = watch::channel(false);
     listening(address);
+    notify::ready();
     tracing::info!(%address, keys_required = app.keys_required(), "listening");
     tokio::spawn(warm_up(Arc::clone(&app)));
     tokio::spawn(obey_signals(Arc::clone(&app), stop));
     let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
+    app.keys.close();
+    if let Some(telemetry) = &app.telemetry {
+        telemetry.close();
+    }
     if cut > 0 {
         return Err(ServeError::Cut(cut, drain_timeout_s));
     }
@@ -155,17 +181,30 @@ async fn obey_signals(app: Arc<App>, stop: watch::Sender<bool>) {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => match app.keys.reload() {
-                Ok(keys) => tracing::info!(keys, "keys and limits read again"),
-                Err(error) => tracing::error!(%error, "keys stay as they were"),
-            },
+            _ = hangup.recv() => read_again(&app),
         }
     }
+    notify::stopping();
     tracing::info!("draining: started answers finish, new requests are refused");
     app.drain();
     stop.send_replace(true);
     // Held until the process ends.
     std::future::pending::<()>().await;
+}
+
+/// Keys with their limits, and the certificate. What cannot be read stays as it was.
+#[cfg(unix)]
+fn read_again(app: &App) {
+    match app.keys.reload() {
+        Ok(keys) => tracing::info!(keys, "keys and limits read again"),
+        Err(error) => tracing::error!(%error, "keys stay as they were"),
+    }
+    if let Some(tls) = &app.tls {
+        match tls.reload() {
+            Ok(()) => tracing::info!("certificate read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
 }
 
 #[cfg(not(unix))]

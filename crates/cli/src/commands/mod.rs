@@ -1,6 +1,7 @@
 //! The verbs that look after models and measure them.
 
 pub(crate) mod bench;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod key;
 pub(crate) mod list;

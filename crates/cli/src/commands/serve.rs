@@ -43,10 +43,16 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
         },
         models,
         keys: data.keys(),
+        usage: data.usage(),
         config,
     };
+    let scheme = if options.config.tls_cert.is_empty() {
+        "http"
+    } else {
+        "https"
+    };
     let served = terang_server::run(options, |address| {
-        let url = format!("http://{address}");
+        let url = format!("{scheme}://{address}");
         // A reader of standard output that has gone is no reason not to serve.
         let _ = output::line(&Msg::Serving { name, url }.to_string());
     });
@@ -54,7 +60,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
 }
 
 /// Many requests share the cache: one context for all would make most of them wait.
-fn cache_len(config: &Config) -> usize {
+pub(super) fn cache_len(config: &Config) -> usize {
     let context = if config.context > 0 {
         config.context
     } else {
@@ -66,7 +72,8 @@ fn cache_len(config: &Config) -> usize {
     }
 }
 
-fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
+/// The settings of all four places together.
+pub(super) fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
     let mut flags = Vec::new();
     for pair in &args.set {
         let Some((name, value)) = pair.split_once('=') else {
@@ -84,6 +91,11 @@ fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
     }
     if !args.model.is_empty() {
         flags.push(("models".to_owned(), args.model.join(",")));
+    }
+    for (name, file) in [("tls_cert", &args.tls_cert), ("tls_key", &args.tls_key)] {
+        if let Some(file) = file {
+            flags.push((name.to_owned(), file.clone()));
+        }
     }
     if let Some(context) = args.context {
         flags.push(("context".to_owned(), context.to_string()));

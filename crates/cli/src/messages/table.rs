@@ -109,6 +109,96 @@ messages! {
         "key {id} ({name}) is revoked; a running server knows it after SIGHUP",
         "kunci {id} ({name}) dicabut; server yang berjalan mengetahuinya setelah SIGHUP";
 
+    KeyGone {} = "(revoked)", "(dicabut)";
+    KeyUsage { id, name, requests, prompt, completion, today, last } =
+        "{id}  {name}  requests={requests}  prompt_tokens={prompt}  completion_tokens={completion}  today_tokens={today}  last={last}",
+        "{id}  {name}  requests={requests}  prompt_tokens={prompt}  completion_tokens={completion}  today_tokens={today}  last={last}";
+
+    // Checking the set-up.
+    DoctorWell {} = "ok", "baik";
+    DoctorWarning {} = "warning", "peringatan";
+    DoctorWrong {} = "wrong", "salah";
+    DoctorFailed { count } =
+        "wrong: {count}; each line above that begins with wrong says what to do",
+        "salah: {count}; tiap baris di atas yang diawali salah menyebutkan yang harus dilakukan";
+    DoctorSettings {} = "settings: valid", "pengaturan: sah";
+    DoctorSettingsNext {} =
+        "correct it there; the README lists all settings. What depends on settings was not checked",
+        "perbaiki di situ; README memuat semua pengaturan. Yang bergantung pada pengaturan tidak diperiksa";
+    DoctorFolder { path, size } = "data folder: {path}, {size} free", "folder data: {path}, tersisa {size}";
+    DoctorFolderLocked { path } = "data folder: {path}: cannot be written to", "folder data: {path}: tidak dapat ditulisi";
+    DoctorFolderNone { path } = "data folder: {path}: is no folder", "folder data: {path}: bukan folder";
+    DoctorFolderNext {} =
+        "give this user the right to write there, or choose another folder with --data-dir",
+        "beri pengguna ini hak menulis di sana, atau pilih folder lain dengan --data-dir";
+    DoctorSpaceNext {} =
+        "free some, or choose another folder with --data-dir",
+        "kosongkan sebagian, atau pilih folder lain dengan --data-dir";
+    DoctorCpu { level, threads, cores } =
+        "processor: {level}, threads: {threads} of {cores} cores",
+        "prosesor: {level}, utas: {threads} dari {cores} inti";
+    DoctorCpuNext {} = "unset TERANG_CPU, or name one that is allowed", "hapus TERANG_CPU, atau sebut yang diterima";
+    DoctorThreadsNext {} =
+        "more threads than cores are slower; leave --threads away",
+        "utas melebihi inti lebih lambat; jangan pakai --threads";
+    DoctorScalarNext {} =
+        "answers are several times slower than with AVX2 or NEON; unset TERANG_CPU, or take another machine",
+        "jawaban beberapa kali lebih lambat daripada dengan AVX2 atau NEON; hapus TERANG_CPU, atau pakai mesin lain";
+    DoctorMemory { needed, available } =
+        "memory: {needed} for models and their caches when full, {available} available",
+        "memori: {needed} untuk model dan temboloknya bila penuh, tersedia {available}";
+    DoctorMemoryUnknown { needed } =
+        "memory: {needed} for models and their caches when full; what is available is not known here",
+        "memori: {needed} untuk model dan temboloknya bila penuh; yang tersedia tidak diketahui di sini";
+    DoctorMemoryNext {} =
+        "serve smaller or fewer models, or lower context, cache_len or memory_limit_bytes",
+        "layani model yang lebih kecil atau lebih sedikit, atau turunkan context, cache_len atau memory_limit_bytes";
+    DoctorCatalogueNext {} = "correct the file, or unset TERANG_CATALOGUE", "perbaiki berkasnya, atau hapus TERANG_CATALOGUE";
+    DoctorModelMissing { name } = "model {name}: not here yet", "model {name}: belum ada di sini";
+    DoctorModelMissingNext { name } =
+        "terang serve fetches it at its start; to have it before, run terang pull {name}",
+        "terang serve mengambilnya saat mulai; untuk menyiapkannya, jalankan terang pull {name}";
+    DoctorModelSize { name, size } =
+        "model {name}: {size}, its size is right (--full compares its sha-256)",
+        "model {name}: {size}, ukurannya benar (--full membandingkan sha-256)";
+    DoctorModelWhole { name, size } = "model {name}: {size}, its sha-256 is right", "model {name}: {size}, sha-256 cocok";
+    DoctorModelBrokenNext { name } =
+        "get {name} again, or serve another model",
+        "ambil lagi {name}, atau layani model lain";
+    DoctorAddress { address } = "address {address}: free", "alamat {address}: bebas";
+    DoctorAddressTaken { address } = "address {address}: something listens there already", "alamat {address}: sudah dipakai";
+    DoctorAddressTakenNext {} =
+        "end it (it may be this server, running), or choose another with --listen",
+        "akhiri pemakainya (mungkin server ini yang sedang berjalan), atau pilih lain dengan --listen";
+    DoctorAddressRefused { address, reason } = "address {address}: {reason}", "alamat {address}: {reason}";
+    DoctorAddressRefusedNext {} =
+        "choose an address of this machine and a port from 1024 with --listen",
+        "pilih alamat mesin ini dan porta mulai 1024 dengan --listen";
+    DoctorKeys { count } = "keys: {count}", "kunci: {count}";
+    DoctorKeysOptional { count } = "keys: {count}; on loopback none is needed", "kunci: {count}; di loopback tidak diperlukan";
+    DoctorKeysMissing { address } =
+        "keys: none, and {address} asks for one",
+        "kunci: tidak ada, padahal {address} memerlukannya";
+    DoctorKeysMissingNext {} =
+        "make one with terang key create NAME, or listen on 127.0.0.1",
+        "buat dengan terang key create NAMA, atau dengarkan di 127.0.0.1";
+    DoctorKeysNext {} =
+        "put a good copy in its place, or remove it and make keys anew",
+        "ganti dengan salinan yang baik, atau hapus lalu buat kunci baru";
+    DoctorPrivate { path } = "{path}: every user of this machine can read it", "{path}: dapat dibaca semua pengguna mesin ini";
+    DoctorPrivateNext { path } = "run chmod 600 {path}", "jalankan chmod 600 {path}";
+    DoctorTls {} = "tls: the certificate goes with its key", "tls: sertifikat cocok dengan kuncinya";
+    DoctorTlsNext {} =
+        "name a certificate and its key in PEM with tls_cert and tls_key",
+        "sebut sertifikat dan kuncinya dalam PEM dengan tls_cert dan tls_key";
+    DoctorTlsNotNeeded { address } = "tls: none; {address} is this machine's own", "tls: tidak ada; {address} milik mesin ini sendiri";
+    DoctorTlsNone { address } =
+        "tls: none, and other machines reach {address}",
+        "tls: tidak ada, padahal {address} terjangkau dari mesin lain";
+    DoctorTlsNoneNext {} =
+        "set tls_cert and tls_key, or put a proxy with TLS before it: who can read the network reads keys",
+        "atur tls_cert dan tls_key, atau pasang proksi TLS di depannya: kunci terbaca oleh yang dapat membaca jaringan";
+
     // Pulling.
     AlreadyInstalled { name, path } = "{name} is here already: {path}", "{name} sudah ada: {path}";
     Installed { name, size, path } = "{name} is ready ({size}): {path}", "{name} siap ({size}): {path}";

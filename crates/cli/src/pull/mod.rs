@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+pub(crate) use disk::free_bytes;
 pub(crate) use part_file::{partial_bytes, sha256_of};
 pub(crate) use progress::Progress;
 

@@ -6,6 +6,7 @@ mod answers;
 mod bench;
 #[cfg(unix)]
 mod conversation;
+mod doctor;
 mod download;
 mod hub;
 mod models;

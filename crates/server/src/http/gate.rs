@@ -14,6 +14,7 @@ use crate::anthropic;
 use crate::app::App;
 use crate::config::CacheSharing;
 use crate::error::{ApiError, ApiResult};
+use crate::telemetry::Origin;
 
 const HEALTH: [&str; 2] = ["/health/live", "/health/ready"];
 
@@ -105,7 +106,9 @@ fn check(app: &App, request: &Request) -> ApiResult<Passed> {
     }
     let key = presented_key(headers);
     let salted = app.config.cache_sharing == CacheSharing::Key;
-    let caller = app.keys.admit(key, app.keys_required(), salted)?;
+    let mut caller = app.keys.admit(key, app.keys_required(), salted)?;
+    let parent = headers.get("traceparent").and_then(|h| h.to_str().ok());
+    caller.origin = Origin::new(route_name(request), parent);
     Ok(Passed::Through(caller))
 }
 

@@ -8,9 +8,11 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
 use crate::app::App;
@@ -104,10 +106,30 @@ async fn accept(
     }
 }
 
-async fn converse(app: &App, stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn converse(app: &App, stream: TcpStream, router: Router, stop: watch::Receiver<bool>) {
     // Small events are to go out at once.
     let _ = stream.set_nodelay(true);
     let io = Connection::new(stream, Duration::from_secs(app.config.write_timeout_s));
+    let Some(tls) = &app.tls else {
+        return speak(app, io, router, stop).await;
+    };
+    // Who does not finish the handshake holds a place no longer than who does not finish a head.
+    let limit = Duration::from_secs(app.config.header_timeout_s);
+    let handshake = TlsAcceptor::from(tls.config()).accept(io);
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(io)) => speak(app, io, router, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+/// HTTP/1.1 over a connection, in the clear or not.
+async fn speak(
+    app: &App,
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(app.config.header_timeout_s))

@@ -1,7 +1,7 @@
 //! API keys: who may ask, how much, and what was used.
 //!
 //! A key is 256 random bits, shown once; what is kept is its SHA-256, so that the file opens nothing.
-//! Limits are counted in memory and begin anew with the process.
+//! Limits are counted in memory, and restored from the records of `usage` when the server starts.
 
 mod file;
 mod quota;
@@ -9,7 +9,7 @@ mod quota;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -18,6 +18,8 @@ use quota::Quota;
 
 use crate::error::{ApiError, ApiResult};
 use crate::generate::Usage;
+use crate::telemetry::Origin;
+use crate::usage::{Record, UsageLog, now_s};
 
 /// Beginning of every key, by which programs that look for leaked secrets know it.
 pub const KEY_PREFIX: &str = "sk-terang-";
@@ -34,6 +36,7 @@ pub(crate) struct Holder {
     record: KeyRecord,
     client: u64,
     quota: Mutex<Quota>,
+    log: Arc<UsageLog>,
 }
 
 /// Whose request it is.
@@ -43,16 +46,32 @@ pub(crate) struct Caller {
     pub(crate) client: u64,
     /// For the engine's cache.
     pub(crate) cache_salt: u64,
+    /// For telemetry.
+    pub(crate) origin: Origin,
     holder: Option<Arc<Holder>>,
 }
 
 impl Caller {
-    /// Counts what an answer took.
-    pub(crate) fn charge(&self, usage: Usage) {
+    /// Counts what an answer took, and puts it on record.
+    pub(crate) fn charge(&self, model: &str, usage: Usage) {
+        // A request that was refused or left before its turn has used nothing.
+        if usage.prompt_tokens == 0 && usage.completion_tokens == 0 {
+            return;
+        }
         if let Some(holder) = &self.holder {
-            let tokens = (usage.prompt_tokens + usage.completion_tokens) as u64;
+            let record = Record {
+                time_s: now_s(),
+                key: holder.record.id.clone(),
+                model: model.to_owned(),
+                prompt_tokens: usage.prompt_tokens as u64,
+                cached_tokens: usage.cached_tokens as u64,
+                completion_tokens: usage.completion_tokens as u64,
+                carried_tokens: 0,
+            };
             let mut quota = holder.quota.lock().unwrap_or_else(PoisonError::into_inner);
-            quota.charge(Instant::now(), tokens);
+            quota.charge(Instant::now(), record.tokens());
+            drop(quota);
+            holder.log.write(record);
         }
     }
 
@@ -69,16 +88,52 @@ impl Caller {
 pub(crate) struct KeyRing {
     path: PathBuf,
     holders: RwLock<HashMap<KeyDigest, Arc<Holder>>>,
+    log: Arc<UsageLog>,
 }
 
 impl KeyRing {
-    pub(crate) fn open(path: &Path) -> Result<Self, KeyError> {
+    /// Reads the keys, and what they have used by the records at `usage`.
+    pub(crate) fn open(path: &Path, usage: &Path, usage_bytes_max: u64) -> Result<Self, KeyError> {
+        let log = UsageLog::open(usage, usage_bytes_max);
+        let (log, records) = log.map_err(|source| KeyError::Io {
+            path: usage.to_owned(),
+            source,
+        })?;
         let ring = Self {
             path: path.to_owned(),
             holders: RwLock::default(),
+            log: Arc::new(log),
         };
         ring.reload()?;
+        ring.restore(&records);
         Ok(ring)
+    }
+
+    fn restore(&self, records: &[Record]) {
+        let holders = self.holders.read().unwrap_or_else(PoisonError::into_inner);
+        let by_id: HashMap<&str, &Arc<Holder>> = holders
+            .values()
+            .map(|holder| (holder.record.id.as_str(), holder))
+            .collect();
+        let (now, now_s) = (Instant::now(), now_s());
+        for record in records {
+            let Some(holder) = by_id.get(record.key.as_str()) else {
+                continue;
+            };
+            let age = Duration::from_secs(now_s.saturating_sub(record.time_s));
+            let at = now.checked_sub(age).unwrap_or(now);
+            let mut quota = holder.quota.lock().unwrap_or_else(PoisonError::into_inner);
+            if record.carried_tokens > 0 {
+                quota.charge_day(at, record.carried_tokens);
+            } else {
+                quota.restore(at, record.tokens());
+            }
+        }
+    }
+
+    /// Waits until all use is on record.
+    pub(crate) fn close(&self) {
+        self.log.close();
     }
 
     /// Reads the file again. Keys that stay keep what they have used.
@@ -94,7 +149,7 @@ impl KeyRing {
                 || Quota::new(record.limits, Instant::now()),
                 |holder| {
                     let quota = holder.quota.lock().unwrap_or_else(PoisonError::into_inner);
-                    quota.with_limits(record.limits)
+                    quota.with_limits(record.limits, Instant::now())
                 },
             );
             let mut client = [0; 8];
@@ -106,6 +161,7 @@ impl KeyRing {
                     // 0 is everybody without a key.
                     client: u64::from_le_bytes(client).max(1),
                     quota: Mutex::new(quota),
+                    log: Arc::clone(&self.log),
                 }),
             );
         }
@@ -154,6 +210,7 @@ impl KeyRing {
         Ok(Caller {
             client: holder.client,
             cache_salt: if salted { holder.client } else { 0 },
+            origin: Origin::default(),
             holder: Some(holder),
         })
     }

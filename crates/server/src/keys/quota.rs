@@ -50,7 +50,8 @@ pub(super) struct Quota {
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
     tokens_per_day: Option<u64>,
-    day_begun: Instant,
+    /// When the day under way began: with the first use after the last day ended.
+    day_begun: Option<Instant>,
     today: u64,
 }
 
@@ -60,16 +61,16 @@ impl Quota {
             requests: limits.requests_per_minute.map(|n| Bucket::new(n, now)),
             tokens: limits.tokens_per_minute.map(|n| Bucket::new(n, now)),
             tokens_per_day: limits.tokens_per_day,
-            day_begun: now,
+            day_begun: None,
             today: 0,
         }
     }
 
     /// The same use under new limits.
-    pub(super) fn with_limits(&self, limits: KeyLimits) -> Self {
+    pub(super) fn with_limits(&self, limits: KeyLimits, now: Instant) -> Self {
         let carry = |old: Option<Bucket>, per_minute: Option<u64>| {
             per_minute.map(|n| {
-                let mut bucket = Bucket::new(n, self.day_begun);
+                let mut bucket = Bucket::new(n, now);
                 if let Some(old) = old {
                     bucket.level = old.level.min(n as f64);
                     bucket.filled = old.filled;
@@ -87,12 +88,10 @@ impl Quota {
 
     /// Lets a request in, or says when to try again.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), Refused> {
-        if now.saturating_duration_since(self.day_begun) >= DAY {
-            self.day_begun = now;
-            self.today = 0;
-        }
+        self.end_day(now);
         if let Some(most) = self.tokens_per_day.filter(|&most| self.today >= most) {
-            let left = DAY.saturating_sub(now.saturating_duration_since(self.day_begun));
+            let passed = self.day_begun.map(|at| now.saturating_duration_since(at));
+            let left = DAY.saturating_sub(passed.unwrap_or_default());
             return Err(Refused {
                 reason: format!("this key's {most} tokens a day are used up"),
                 retry_after_s: left.as_secs().max(1),
@@ -128,10 +127,34 @@ impl Quota {
 
     /// Counts the tokens of an answer.
     pub(super) fn charge(&mut self, now: Instant, tokens: u64) {
-        self.today = self.today.saturating_add(tokens);
+        self.charge_day(now, tokens);
         if let Some(bucket) = &mut self.tokens {
             bucket.fill(now);
             bucket.level -= tokens as f64;
+        }
+    }
+
+    /// Counts the tokens against the day alone.
+    pub(super) fn charge_day(&mut self, now: Instant, tokens: u64) {
+        self.end_day(now);
+        self.day_begun.get_or_insert(now);
+        self.today = self.today.saturating_add(tokens);
+    }
+
+    /// Counts an answer of an earlier run of the server, which was let in then.
+    pub(super) fn restore(&mut self, at: Instant, tokens: u64) {
+        if let Some(requests) = &mut self.requests {
+            requests.fill(at);
+            requests.level = (requests.level - 1.0).max(0.0);
+        }
+        self.charge(at, tokens);
+    }
+
+    fn end_day(&mut self, now: Instant) {
+        let begun = self.day_begun;
+        if begun.is_some_and(|at| now.saturating_duration_since(at) >= DAY) {
+            self.day_begun = None;
+            self.today = 0;
         }
     }
 }
@@ -183,19 +206,40 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_run_counted_is_counted_again() {
+        let begun = Instant::now();
+        let now = begun + DAY + DAY;
+        let before = |seconds| begun + (DAY + DAY).saturating_sub(Duration::from_secs(seconds));
+        let mut quota = Quota::new(limits(Some(2), Some(60), Some(100)), now);
+        // A day ago and more: over.
+        quota.restore(before(90_000), 99);
+        quota.restore(before(40), 70);
+        quota.restore(before(20), 20);
+        // 60 - 70 + 20 - 20 + 20 tokens, and 2 - 2 + 4 / 3 requests.
+        assert_eq!(quota.today, 90);
+        assert!(quota.admit(now).is_ok());
+        // 20, give or take a rounding of thirds.
+        let refused = quota.admit(now).unwrap_err();
+        assert!((20..=21).contains(&refused.retry_after_s));
+        quota.charge(now, 10);
+        let refused = quota.admit(now).unwrap_err();
+        assert_eq!(refused.retry_after_s, DAY.as_secs() - 40);
+    }
+
+    #[test]
     fn new_limits_forget_nothing() {
         let now = Instant::now();
         let mut quota = Quota::new(limits(Some(1), None, None), now);
         assert!(quota.admit(now).is_ok());
         assert!(
             quota
-                .with_limits(limits(Some(1), None, None))
+                .with_limits(limits(Some(1), None, None), now)
                 .admit(now)
                 .is_err()
         );
         assert!(
             quota
-                .with_limits(limits(None, None, None))
+                .with_limits(limits(None, None, None), now)
                 .admit(now)
                 .is_ok()
         );

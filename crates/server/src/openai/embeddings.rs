@@ -20,6 +20,7 @@ use crate::http::body::Json;
 use crate::keys::Caller;
 use crate::openai::settings;
 use crate::openai::wire::{Inputs, InputsSchema};
+use crate::telemetry::{Asked, Generation};
 
 const INPUTS_MAX: usize = 256;
 
@@ -129,6 +130,7 @@ pub(crate) async fn create(
             format!("found {} inputs, allowed 1 to {INPUTS_MAX}", prompts.len()),
         ));
     }
+    let begun = Instant::now();
     let engine = Arc::clone(&model);
     let caller = settings::caller(caller, request.user.as_deref(), None);
     let timeout = Duration::from_secs(app.config.request_timeout_s);
@@ -150,10 +152,23 @@ pub(crate) async fn create(
     })
     .await
     .map_err(|_| ApiError::internal("the embeddings could not be computed"))??;
-    caller.charge(Usage {
+    let usage = Usage {
         prompt_tokens,
         ..Usage::default()
-    });
+    };
+    caller.charge(&model.name, usage);
+    if let Some(telemetry) = &app.telemetry {
+        telemetry.ended(Generation {
+            origin: caller.origin,
+            model: model.name.clone(),
+            duration: begun.elapsed(),
+            ttft: None,
+            usage,
+            finish_reasons: Vec::new(),
+            error: None,
+            asked: Asked::default(),
+        });
+    }
     let format = request.encoding_format.unwrap_or_default();
     let data = vectors
         .into_iter()

@@ -276,3 +276,71 @@ fn an_address_for_all_needs_a_key() {
         "model"
     );
 }
+
+#[test]
+fn use_is_on_record_and_limits_outlast_the_server() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let day = keys.create(&["day", "--tokens-per-day", "10"]);
+    let few = keys.create(&["few", "--requests-per-minute", "1"]);
+    let free = keys.create(&["free"]);
+    let Some(server) = keys.server(&[]) else {
+        return;
+    };
+    let used = |key: &str| {
+        let response = ask(&server, key, json!({ "max_tokens": 2 }));
+        assert_eq!(response.status, 200, "{}", response.body);
+        response.json()["usage"].clone()
+    };
+    let usage = used(&day);
+    used(&few);
+    used(&free);
+    let body = json!({ "model": real::MODEL, "input": "xylophonesecret" }).to_string();
+    let headers = [
+        &format!("Authorization: Bearer {free}")[..],
+        "Content-Type: application/json",
+    ];
+    let embedded = server.request("POST", "/v1/embeddings", &headers, body.as_bytes());
+    assert_eq!(embedded.status, 200);
+    // What is refused has used nothing.
+    ask(&server, &free, json!({ "max_tokens": 0 }));
+    let asked = std::time::Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
+
+    let file = keys.place.data().join("usage.jsonl");
+    let records = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(records.lines().count(), 4, "{records}");
+    for secret in ["xylophone", &day[10..], &free[10..], "Hi"] {
+        assert!(!records.contains(secret), "{records}");
+    }
+    let mode = rustix::fs::stat(&file).unwrap().st_mode;
+    assert_eq!(mode & 0o777, 0o600);
+    let report = keys.terang(&["key", "usage", "--json"]);
+    let report: Value = serde_json::from_str(&report.succeeds().stdout).unwrap();
+    let of = |name: &str| {
+        let all = report["keys"].as_array().unwrap();
+        all.iter().find(|key| key["name"] == name).unwrap().clone()
+    };
+    assert_eq!(of("day")["requests"], 1);
+    assert_eq!(of("day")["prompt_tokens"], usage["prompt_tokens"]);
+    assert_eq!(of("day")["completion_tokens"], usage["completion_tokens"]);
+    assert_eq!(of("day")["today_tokens"], usage["total_tokens"]);
+    assert_eq!(of("day")["tokens_per_day"], 10);
+    assert_eq!(of("free")["requests"], 2);
+
+    let server = keys.server(&[]).unwrap();
+    ask(&server, &day, json!({})).fails(429, "10 tokens a day");
+    // Of the minute some may have passed on a busy machine.
+    let again = ask(&server, &few, json!({ "max_tokens": 2 }));
+    assert!(again.status == 429 || asked.elapsed().as_secs() >= 59);
+    assert_eq!(ask(&server, &free, json!({ "max_tokens": 2 })).status, 200);
+    drop(server);
+    // Use stays on record when its key has gone.
+    keys.terang(&["key", "revoke", "free"]).succeeds();
+    let list = keys.terang(&["key", "usage"]);
+    list.succeeds();
+    let line = list.stdout.lines().find(|line| line.contains("(revoked)"));
+    assert!(line.unwrap().contains("requests="), "{}", list.stdout);
+}

@@ -6,7 +6,10 @@ mod completions;
 mod keys;
 mod messages;
 mod operation;
+mod packaging;
 mod responses;
+mod secured;
+mod telemetry;
 mod tools;
 
 use std::fmt::Write as _;
@@ -78,7 +81,7 @@ impl Server {
             }
         });
         let address = line
-            .split("http://")
+            .split("://")
             .nth(1)
             .and_then(|rest| rest.split(';').next());
         let address = address.and_then(|address| address.parse().ok());

@@ -1,0 +1,178 @@
+//! Whether models are whole, and what they need of the memory.
+
+use std::path::Path;
+
+use terang_kernels::attention::{KvLayout, KvType, PAGE};
+use terang_model::bundle::ModelFiles;
+use terang_server::Config;
+
+use super::Finding;
+use crate::args::Doctor;
+use crate::catalogue::{Catalogue, Entry};
+use crate::commands::serve;
+use crate::data_dir::DataDir;
+use crate::messages::{Msg, human_bytes};
+use crate::problem::{Outcome, Problem};
+use crate::pull::{Progress, sha256_of};
+use crate::resolve::{Meant, resolve};
+use crate::store;
+
+const CHECK: &str = "model";
+
+/// Bytes that the configured models need.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    /// Files of all of them.
+    pub(super) weights: u64,
+    /// Keys and values of all of them, when full.
+    pub(super) caches: u64,
+    /// The first one's, both together.
+    pub(super) first: u64,
+}
+
+/// Checks the configured models, and whatever else lies in the data folder.
+pub(super) fn check(
+    data: &DataDir,
+    config: Option<&Config>,
+    args: &Doctor,
+    findings: &mut Vec<Finding>,
+) -> Outcome<Sizes> {
+    let catalogue = match Catalogue::load() {
+        Ok(catalogue) => catalogue,
+        Err(error) => {
+            findings.push(Finding::wrong(
+                "catalogue",
+                &error,
+                Msg::DoctorCatalogueNext {},
+            ));
+            return Ok(Sizes::default());
+        }
+    };
+    let progress = Progress::new(args.json);
+    let mut sizes = Sizes::default();
+    let mut seen = Vec::new();
+    let configured: Vec<&str> = match config {
+        None => Vec::new(),
+        Some(config) if config.models.is_empty() => vec![catalogue.default.as_str()],
+        Some(config) => config.models.iter().map(String::as_str).collect(),
+    };
+    for (index, called) in configured.into_iter().enumerate() {
+        let name = called.split_once('=').map_or(called, |(_, place)| place);
+        let path = match resolve(&catalogue, name) {
+            Err(error) => {
+                findings.push(Finding::error(CHECK, &error));
+                continue;
+            }
+            Ok(Meant::Path(path)) => path,
+            Ok(Meant::Entry(entry)) => {
+                seen.push(entry.name.clone());
+                match of_entry(data, &entry, args.full, &progress, findings)? {
+                    Some(path) => path,
+                    None => continue,
+                }
+            }
+        };
+        let (weights, caches) = of_file(&path, name, config, findings);
+        sizes.weights += weights;
+        sizes.caches += caches;
+        if index == 0 {
+            sizes.first = weights + caches;
+        }
+    }
+    for entry in catalogue.models.iter().filter(|e| !seen.contains(&e.name)) {
+        // What nobody has fetched is not missing.
+        if !matches!(store::installed(data, &entry.name), Ok(None)) {
+            of_entry(data, entry, args.full, &progress, findings)?;
+        }
+    }
+    Ok(sizes)
+}
+
+/// A model of the catalogue: its file, where it is here and whole.
+fn of_entry(
+    data: &DataDir,
+    entry: &Entry,
+    full: bool,
+    progress: &Progress,
+    findings: &mut Vec<Finding>,
+) -> Outcome<Option<std::path::PathBuf>> {
+    let name = entry.name.clone();
+    let installed = match store::installed(data, &name) {
+        Ok(Some(installed)) => installed,
+        Ok(None) => {
+            let (found, next) = (
+                Msg::DoctorModelMissing { name: name.clone() },
+                Msg::DoctorModelMissingNext { name },
+            );
+            findings.push(Finding::warning(CHECK, &found, next));
+            return Ok(None);
+        }
+        Err(error) => {
+            findings.push(Finding::error(CHECK, &error));
+            return Ok(None);
+        }
+    };
+    let size = human_bytes(installed.receipt.bytes);
+    if !full {
+        let found = Msg::DoctorModelSize { name, size };
+        findings.push(Finding::well(CHECK, &found));
+        return Ok(Some(installed.path));
+    }
+    match sha256_of(&installed.path, progress) {
+        Ok(found) if found == installed.receipt.sha256 => {
+            let found = Msg::DoctorModelWhole { name, size };
+            findings.push(Finding::well(CHECK, &found));
+            Ok(Some(installed.path))
+        }
+        Ok(found) => {
+            let error = crate::problem::fail(Msg::ChecksumDiffers {
+                path: installed.path.display().to_string(),
+                found,
+                expected: installed.receipt.sha256,
+            });
+            findings.push(Finding::error(CHECK, &error));
+            Ok(None)
+        }
+        Err(Problem::Interrupted) => Err(Problem::Interrupted),
+        Err(error) => {
+            findings.push(Finding::error(CHECK, &error));
+            Ok(None)
+        }
+    }
+}
+
+/// What the file says of itself: bytes of its weights and of its cache when full.
+fn of_file(
+    path: &Path,
+    name: &str,
+    config: Option<&Config>,
+    findings: &mut Vec<Finding>,
+) -> (u64, u64) {
+    let read = ModelFiles::open(path).and_then(|files| {
+        let tensors = files.tensors();
+        let names = tensors.names();
+        let lengths = names.iter().filter_map(|name| tensors.tensor(name));
+        let weights: u64 = lengths.map(|tensor| tensor.data.len() as u64).sum();
+        Ok((weights, files.config()?))
+    });
+    let (weights, shapes) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let next = Msg::DoctorModelBrokenNext {
+                name: name.to_owned(),
+            };
+            findings.push(Finding::wrong(CHECK, &error, next));
+            return (0, 0);
+        }
+    };
+    let page = KvLayout {
+        n_kv_heads: shapes.num_key_value_heads,
+        head_dim: shapes.head_dim,
+        dtype: KvType::default(),
+    };
+    let pages = config.map_or(0, serve::cache_len).div_ceil(PAGE) as u64;
+    let caches = (page.page_bytes() as u64)
+        .saturating_mul(shapes.layers.len() as u64)
+        .saturating_mul(pages);
+    (weights, caches)
+}
