@@ -26,6 +26,7 @@ use crate::openai::{chat, completions, embeddings, health, models, tokens};
         models::get,
         tokens::tokenize,
         tokens::detokenize,
+        tokens::info,
         health::live,
         health::ready,
         health::figures,

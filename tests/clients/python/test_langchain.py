@@ -15,7 +15,7 @@ def chat(base_url, model):
         api_key="none",
         model=model,
         temperature=0,
-        max_tokens=48,
+        max_tokens=128,
         max_retries=0,
         # The default asks for it where the base URL is OpenAI's own alone.
         stream_usage=True,

@@ -105,11 +105,11 @@ def test_tools_are_called_and_results_are_read(client, model, tools):
     messages.append(message)
     for call in message.tool_calls:
         messages.append({"role": "tool", "tool_call_id": call.id, "content": '{"sky": "clear"}'})
-    final = client.chat.completions.create(
-        model=model, messages=messages, tools=tools, tool_choice="none", max_completion_tokens=32
-    )
+    wanted = {"model": model, "tools": tools, "tool_choice": "none", "max_completion_tokens": 32}
+    final = client.chat.completions.create(messages=messages, **wanted)
     assert final.choices[0].message.content and not final.choices[0].message.tool_calls
-    assert final.usage.prompt_tokens > answer.usage.prompt_tokens
+    without = client.chat.completions.create(messages=messages[:1], **wanted)
+    assert final.usage.prompt_tokens > without.usage.prompt_tokens
 
 
 def test_a_named_tool_is_called_in_a_stream(client, model, tools):
