@@ -61,10 +61,19 @@ def by_terang(model, document, file):
     return -math.log(result["perplexity"]) * result["tokens"]
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_log_likelihoods_are_the_same(url, base_url, model, tmp_path, batch_size):
+@pytest.fixture(scope="module")
+def documents(url, model, tmp_path_factory):
+    """The texts with their log-likelihoods."""
+    file = tmp_path_factory.mktemp("texts") / "text"
     lines = map(json.loads, DATA.read_text().splitlines())
     documents = [halves(url, f"{line['context']} {line['continuation']}") for line in lines]
+    for document in documents:
+        document["ours"] = by_terang(model, document, file)
+    return documents
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_log_likelihoods_are_the_same(base_url, model, documents, tmp_path, batch_size):
     data = tmp_path / "halves.jsonl"
     data.write_text("".join(json.dumps(document) + "\n" for document in documents))
     (tmp_path / "halves.yaml").write_text(TASK.format(data_files=json.dumps(str(data))))
@@ -87,7 +96,7 @@ def test_log_likelihoods_are_the_same(url, base_url, model, tmp_path, batch_size
         by_harness[sample["doc_id"]] = float(sample["filtered_resps"][0][0])
     assert len(by_harness) == len(documents)
     for index, document in enumerate(documents):
-        ours = by_terang(model, document, tmp_path / "text")
+        ours = document["ours"]
         assert ours < 0
         assert abs(by_harness[index] - ours) < TOLERANCE, (index, by_harness[index], ours)
     (results,) = (tmp_path / "results").rglob("results_*.json")
