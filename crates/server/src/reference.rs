@@ -31,6 +31,7 @@ use crate::openai::{chat, completions, embeddings, health, models, responses, to
         models::get,
         tokens::tokenize,
         tokens::detokenize,
+        tokens::info,
         health::live,
         health::ready,
         health::figures,

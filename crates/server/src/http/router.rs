@@ -15,7 +15,7 @@ use crate::openai::{chat, completions, embeddings, health, models, responses, to
 use crate::reference;
 
 /// The patterns of all routes.
-pub(super) const ROUTES: [&str; 19] = [
+pub(super) const ROUTES: [&str; 20] = [
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -35,6 +35,7 @@ pub(super) const ROUTES: [&str; 19] = [
     "/v1/messages/count_tokens",
     "/tokenize",
     "/detokenize",
+    "/tokenizer_info",
 ];
 
 /// All routes behind the gate.
@@ -65,6 +66,7 @@ pub(super) fn build(app: Arc<App>) -> Router {
         .route("/v1/messages/count_tokens", post(anthropic::count))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
         .fallback(async || ApiError::not_found("there is nothing at this path; see /docs"))
         .method_not_allowed_fallback(async || {
             ApiError::new(

@@ -1,12 +1,13 @@
-//! `/tokenize` and `/detokenize`, in vLLM's form.
+//! `/tokenize`, `/detokenize` and `/tokenizer_info`, in vLLM's form.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use terang_engine::Prompt;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, json_body};
@@ -55,6 +56,34 @@ pub(crate) struct DetokenizeRequest {
 pub(crate) struct DetokenizeResponse {
     /// It.
     prompt: String,
+}
+
+/// Whose tokenizer.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InfoQuery {
+    /// The model's name; the first one's when absent.
+    model: Option<String>,
+}
+
+/// What evaluations that send token ids must know about a tokenizer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenizerInfo {
+    /// What stands before every text, in templates at least.
+    bos_token: Option<String>,
+    /// Its id.
+    bos_token_id: Option<u32>,
+    /// What ends a text.
+    eos_token: Option<String>,
+    /// Its id.
+    eos_token_id: Option<u32>,
+    /// What fills a batch up.
+    pad_token: Option<String>,
+    /// Positions of the model's context.
+    model_max_length: usize,
+    /// How a conversation becomes a text, in Jinja.
+    chat_template: Option<String>,
 }
 
 /// Cuts a text into tokens.
@@ -127,5 +156,34 @@ pub(crate) async fn detokenize(
             .text()
             .tokenizer()
             .decode(&request.tokens, false),
+    }))
+}
+
+/// Tells about a tokenizer.
+#[utoipa::path(
+    get, path = "/tokenizer_info", tag = "tokens", params(InfoQuery),
+    responses(
+        (status = 200, description = "about the tokenizer", body = TokenizerInfo),
+        (status = "4XX", description = "what is wrong with the request", body = crate::error::ErrorBody),
+    )
+)]
+pub(crate) async fn info(
+    State(app): State<Arc<App>>,
+    query: Result<Query<InfoQuery>, QueryRejection>,
+) -> ApiResult<Response> {
+    let Query(query) = query.map_err(|error| ApiError::bad(format!("query: {error}")))?;
+    let name = query.model.as_deref().unwrap_or(app.models.first());
+    let model = app.models.get(name).await?;
+    let text = model.engine.text();
+    let tokenizer = text.tokenizer();
+    let text_of = |id: Option<u32>| id.and_then(|id| tokenizer.token_text(id));
+    Ok(json_body(&TokenizerInfo {
+        bos_token: text_of(tokenizer.bos()),
+        bos_token_id: tokenizer.bos(),
+        eos_token: text_of(tokenizer.eos()),
+        eos_token_id: tokenizer.eos(),
+        pad_token: text_of(tokenizer.padding()),
+        model_max_length: model.engine.context_len(),
+        chat_template: text.template().map(|template| template.source().to_owned()),
     }))
 }

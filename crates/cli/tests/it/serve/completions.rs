@@ -221,6 +221,18 @@ fn tokens_go_there_and_back() {
     server
         .post("/tokenize", &json!({ "prompt": 1 }))
         .fails(400, "prompt");
+    let info = server.get("/tokenizer_info").json();
+    assert_eq!(info["eos_token"], "<|im_end|>");
+    let ids = json!({ "tokens": [info["eos_token_id"]] });
+    assert_eq!(server.ok("/detokenize", &ids)["prompt"], info["eos_token"]);
+    assert!(
+        info["chat_template"]
+            .as_str()
+            .unwrap()
+            .contains("<|im_start|>")
+    );
+    server.get("/tokenizer_info?model=x").fails(404, "model");
+    server.get("/tokenizer_info?magic=1").fails(400, "magic");
 }
 
 #[test]
