@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use terang_engine::EngineOptions;
 use terang_kernels::ThreadPool;
-use terang_model::decoder::KvType;
+use terang_model::decoder::{KvType, PackedCache};
+
+use crate::data_dir::DataDir;
 
 /// Options of every verb that loads a model.
 #[derive(Args, Clone, Copy, Debug)]
@@ -14,6 +16,9 @@ pub(crate) struct Compute {
     /// How keys and values are kept: int8 takes half the memory and gives slightly other answers
     #[arg(long, global = true, value_name = "TYPE", default_value = "f16")]
     kv_type: KvTypeName,
+    /// GiB of disk for weights as they are in memory, which make the next start fast; 0 keeps none
+    #[arg(long, global = true, value_name = "GIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    packed_cache: u32,
 }
 
 /// Storage of keys and values, by name.
@@ -29,10 +34,11 @@ enum KvTypeName {
 
 impl Compute {
     /// The engine's options, with its defaults for all else.
-    pub(crate) fn engine(self) -> EngineOptions {
+    pub(crate) fn engine(self, data: &DataDir) -> EngineOptions {
         EngineOptions {
             threads: self.threads.map(usize::from),
             kv_type: self.kv_type(),
+            packed_cache: self.packed_cache(data),
             ..EngineOptions::default()
         }
     }
@@ -41,6 +47,11 @@ impl Compute {
     pub(crate) fn threads(self) -> usize {
         self.threads
             .map_or_else(ThreadPool::default_threads, usize::from)
+    }
+
+    /// Where packed weights are kept.
+    pub(crate) fn packed_cache(self, data: &DataDir) -> Option<PackedCache> {
+        (self.packed_cache > 0).then(|| data.packed_cache(u64::from(self.packed_cache) << 30))
     }
 
     /// How keys and values are kept.
@@ -53,7 +64,7 @@ impl Compute {
     }
 
     /// The arguments by which a child process computes alike.
-    pub(crate) fn arguments(self) -> [String; 4] {
+    pub(crate) fn arguments(self) -> [String; 6] {
         let kv_type = match self.kv_type {
             KvTypeName::F16 => "f16",
             KvTypeName::F32 => "f32",
@@ -65,6 +76,8 @@ impl Compute {
             threads,
             "--kv-type".into(),
             kv_type.into(),
+            "--packed-cache".into(),
+            self.packed_cache.to_string(),
         ]
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use terang_model::decoder::PackedCache;
+
 use crate::messages::Msg;
 use crate::problem::{Outcome, fail};
 
@@ -48,6 +50,14 @@ impl DataDir {
         );
         // A name holds no underscore, so no two names share a folder.
         self.models().join(name.replace(':', "_"))
+    }
+
+    /// Weights as they are in memory, kept for the next start.
+    pub(crate) fn packed_cache(&self, bytes_max: u64) -> PackedCache {
+        PackedCache {
+            dir: self.root.join("cache").join("packed"),
+            bytes_max,
+        }
     }
 
     /// Settings of the server.

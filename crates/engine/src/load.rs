@@ -5,7 +5,7 @@ use std::path::Path;
 
 use terang_kernels::{Cpu, ThreadPool};
 use terang_model::bundle::ModelFiles;
-use terang_model::decoder::{Decoder, KvType, LoadOptions};
+use terang_model::decoder::{Decoder, KvType, LoadOptions, PackedCache};
 
 use crate::runner::DecoderRunner;
 use crate::text::Text;
@@ -15,7 +15,7 @@ use crate::{Engine, Error, Limits, Result};
 pub const DEFAULT_CONTEXT_LEN: usize = 8192;
 
 /// How a model is loaded and run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Threads of the decoder; `None`: as many as the machine has cores.
     pub threads: Option<usize>,
@@ -27,6 +27,8 @@ pub struct EngineOptions {
     pub cache_len: Option<usize>,
     /// Storage of keys and values.
     pub kv_type: KvType,
+    /// Where packed weights are kept for the next start; `None`: nowhere.
+    pub packed_cache: Option<PackedCache>,
     /// Limits of the engine itself.
     pub limits: Limits,
 }
@@ -57,6 +59,7 @@ pub fn load(
         cpu,
         threads: options.threads.unwrap_or_else(ThreadPool::default_threads),
         kv_type: options.kv_type,
+        packed_cache: options.packed_cache.clone(),
     };
     // The vocabulary is read while the weights are.
     let (decoder, text) = std::thread::scope(|scope| {
@@ -101,7 +104,7 @@ impl Engine {
             // A shorter context of its own is enough: it then guesses no further.
             context_len: None,
             cache_len: options.cache_len.or(options.context_len),
-            ..*options
+            ..options.clone()
         };
         let (draft, draft_text) = load(draft, &draft_options, progress)?;
         check_same_vocabulary(&text, &draft_text)?;

@@ -3,6 +3,7 @@
 
 use memmap2::MmapMut;
 use std::io;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -125,9 +126,89 @@ impl AlignedBytes {
     }
 }
 
+/// Something that keeps bytes in place: a memory map of a file, for one.
+///
+/// # Safety
+/// For as long as the value lives, [`Self::bytes`] gives the same readable slice, and nobody writes
+/// to it through Rust.
+pub unsafe trait StableBytes: Send + Sync + std::fmt::Debug {
+    /// The bytes.
+    fn bytes(&self) -> &[u8];
+}
+
+/// Bytes to read that start on a cache line: a buffer, or a part of what somebody else keeps.
+#[derive(Debug)]
+pub struct SharedBytes {
+    start: NonNull<u8>,
+    len: usize,
+    _owner: Owner,
+}
+
+#[derive(Debug)]
+enum Owner {
+    Buffer { _kept: AlignedBytes },
+    Other { _kept: Arc<dyn StableBytes> },
+}
+
+// SAFETY: the bytes are only read, and their owner, which goes with them, can go to any thread.
+unsafe impl Send for SharedBytes {}
+// SAFETY: as above; shared access only reads.
+unsafe impl Sync for SharedBytes {}
+
+impl From<AlignedBytes> for SharedBytes {
+    fn from(buffer: AlignedBytes) -> Self {
+        Self {
+            start: buffer.start,
+            len: buffer.len,
+            _owner: Owner::Buffer { _kept: buffer },
+        }
+    }
+}
+
+impl SharedBytes {
+    /// `range` of the owner's bytes; `None` where the range is not inside or not aligned.
+    pub fn part(owner: Arc<dyn StableBytes>, range: Range<usize>) -> Option<Self> {
+        let bytes = owner.bytes().get(range)?;
+        let (start, len) = (NonNull::from(bytes).cast(), bytes.len());
+        start.addr().get().is_multiple_of(LINE).then(|| Self {
+            start,
+            len,
+            _owner: Owner::Other { _kept: owner },
+        })
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the owner keeps `len` readable bytes in place from `start` on: a buffer that
+        // nobody else can reach any more, or what `StableBytes` promises.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Kept(AlignedBytes);
+
+    // SAFETY: the buffer is never written again.
+    unsafe impl StableBytes for Kept {
+        fn bytes(&self) -> &[u8] {
+            self.0.as_slice()
+        }
+    }
+
+    #[test]
+    fn a_part_outlives_its_other_owners_and_lies_inside() {
+        let mut buffer = Arena::new().zeroed(256).unwrap();
+        buffer.as_mut_slice()[64..].fill(7);
+        let owner: Arc<dyn StableBytes> = Arc::new(Kept(buffer));
+        assert!(SharedBytes::part(Arc::clone(&owner), 0..257).is_none());
+        assert!(SharedBytes::part(Arc::clone(&owner), 32..64).is_none());
+        let part = SharedBytes::part(owner, 64..200).unwrap();
+        assert_eq!(part.as_slice(), [7; 136]);
+    }
 
     #[test]
     fn buffers_are_aligned_zero_and_apart() {

@@ -37,6 +37,10 @@ pub trait TensorSource: Send + Sync {
     /// Tells the system that the pages of this tensor will not be read again soon, so that weights
     /// that were repacked do not stay in memory twice.
     fn done_with(&self, _name: &str) {}
+    /// Which files these are and when they last changed, as text; `None` where nobody can say.
+    fn identity(&self) -> Option<String> {
+        None
+    }
     /// Fails when the file shrank or could not be read while it was mapped.
     fn check_intact(&self) -> Result<()> {
         Ok(())
@@ -110,6 +114,10 @@ impl TensorSource for Checkpoint {
 
     fn done_with(&self, name: &str) {
         self.source().done_with(name);
+    }
+
+    fn identity(&self) -> Option<String> {
+        self.source().identity()
     }
 
     fn check_intact(&self) -> Result<()> {

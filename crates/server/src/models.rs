@@ -166,7 +166,7 @@ impl Models {
             return Ok(loaded);
         }
         self.make_room(index).await?;
-        let (source, options) = (entry.source.clone(), self.options);
+        let (source, options) = (entry.source.clone(), self.options.clone());
         let begun = Instant::now();
         let engine = tokio::task::spawn_blocking(move || {
             Engine::open(&source.path, &options, |_| ()).map(|engine| Loaded::new(&source, engine))

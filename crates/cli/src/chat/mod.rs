@@ -12,6 +12,8 @@ mod settings;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use terang_engine::EngineOptions;
+
 use crate::args;
 use crate::catalogue::{Catalogue, Recommended};
 use crate::compute::Compute;
@@ -68,7 +70,11 @@ impl Ready<'_> {
             .map(|name| locate(self.data, Some(name), &progress));
         let draft = draft.transpose()?.map(|draft| draft.path);
         let draft = draft.as_deref();
-        session::Session::load(model, draft, self.compute, self.context, &progress)
+        let options = EngineOptions {
+            context_len: self.context.map(|c| c as usize),
+            ..self.compute.engine(self.data)
+        };
+        session::Session::load(model, draft, &options, &progress)
     }
 }
 

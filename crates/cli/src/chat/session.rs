@@ -13,7 +13,6 @@ use super::Located;
 use super::conversation::Message;
 use super::settings::Settings;
 use crate::catalogue::Recommended;
-use crate::compute::Compute;
 use crate::interrupt;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem, fail};
@@ -70,14 +69,9 @@ impl Session {
     pub(super) fn load(
         model: Located,
         draft: Option<&Path>,
-        compute: Compute,
-        context: Option<u32>,
+        options: &EngineOptions,
         progress: &Progress,
     ) -> Outcome<Self> {
-        let options = EngineOptions {
-            context_len: context.map(|c| c as usize),
-            ..compute.engine()
-        };
         let begun = Instant::now();
         let mut shown = false;
         let report = |at: LoadProgress| {
@@ -88,8 +82,8 @@ impl Session {
             progress.reach(at.done as u64);
         };
         let engine = match draft {
-            Some(draft) => Engine::open_with_draft(&model.path, draft, &options, report),
-            None => Engine::open(&model.path, &options, report),
+            Some(draft) => Engine::open_with_draft(&model.path, draft, options, report),
+            None => Engine::open(&model.path, options, report),
         };
         progress.clear();
         if interrupt::requested() {

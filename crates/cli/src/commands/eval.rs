@@ -26,7 +26,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Perplexity) -> Outcom
     let context_len = args.context as usize;
     let options = EngineOptions {
         context_len: Some(context_len),
-        ..compute.engine()
+        ..compute.engine(data)
     };
     let (mut runner, coder) =
         terang_engine::load::load(&model.path, &options, |_| ()).map_err(|e| chat::explain(&e))?;

@@ -41,6 +41,7 @@ pub(crate) fn run(data: &DataDir, args: &Rm) -> Outcome<()> {
     }
     // Does not follow links, so nothing outside the folder can go with it.
     fs::remove_dir_all(&folder).map_err(|e| Problem::file(&folder, &e))?;
+    data.packed_cache(0).sweep();
     if args.json {
         return output::json(&json!({ "name": name, "removed": true, "bytes": bytes }));
     }

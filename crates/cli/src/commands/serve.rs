@@ -39,7 +39,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
                 max_sequences: config.max_sequences,
                 ..Limits::default()
             },
-            ..compute.engine()
+            ..compute.engine(data)
         },
         models,
         keys: data.keys(),

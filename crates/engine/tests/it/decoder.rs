@@ -119,6 +119,7 @@ pub(crate) fn decoder(cpu: Cpu, threads: usize) -> Decoder {
         cpu,
         threads,
         kv_type: KvType::F16,
+        packed_cache: None,
     };
     let source = Arc::new(tensors());
     Decoder::load(source, config(), &options, &mut |_, _| ()).unwrap()

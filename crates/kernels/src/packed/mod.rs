@@ -11,11 +11,15 @@
 pub(crate) mod block256;
 pub(crate) mod block32;
 
-use crate::buffer::{AlignedBytes, Arena};
+use crate::buffer::{Arena, SharedBytes};
 use crate::dtype::DType;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::quant::{bf16_to_f32, f16_to_f32};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Version of the layout in memory. Packed weights are also kept in files, which name the version
+/// that wrote them: it grows with every change of any type's layout.
+pub const LAYOUT_VERSION: u32 = 1;
 
 /// Rows in a group.
 pub const GROUP: usize = crate::simd::LANES;
@@ -27,7 +31,7 @@ pub struct PackedMatrix {
     rows: usize,
     cols: usize,
     group_bytes: usize,
-    data: AlignedBytes,
+    data: SharedBytes,
 }
 
 /// Why a matrix could not be packed.
@@ -74,28 +78,19 @@ impl PackedMatrix {
         cols: usize,
         data: &[u8],
     ) -> Result<Self, PackError> {
-        let block_len = dtype.block_len();
-        let shape_error = PackError::Shape {
-            rows,
-            cols,
-            block_len,
-        };
-        if rows == 0 || cols == 0 {
-            return Err(shape_error);
-        }
-        let row_bytes = dtype.row_bytes(cols).ok_or(shape_error.clone())?;
-        let expected = row_bytes.checked_mul(rows).ok_or(shape_error.clone())?;
+        let Layout {
+            row_bytes,
+            group_bytes,
+            n_groups,
+            total,
+        } = Layout::new(dtype, rows, cols)?;
+        let expected = row_bytes * rows;
         if data.len() != expected {
             return Err(PackError::Length {
                 found: data.len(),
                 expected,
             });
         }
-        let blocks = cols / block_len;
-        let group_block = group_block_bytes(dtype);
-        let group_bytes = blocks * group_block;
-        let n_groups = rows.div_ceil(GROUP);
-        let total = group_bytes.checked_mul(n_groups).ok_or(shape_error)?;
         let mut packed = arena.zeroed(total).map_err(|error| PackError::Memory {
             bytes: total,
             reason: error.to_string(),
@@ -130,8 +125,37 @@ impl PackedMatrix {
             rows,
             cols,
             group_bytes,
-            data: packed,
+            data: packed.into(),
         })
+    }
+
+    /// A matrix from bytes that were packed before: those of [`Self::packed_bytes`], by this
+    /// [`LAYOUT_VERSION`]. Only their number is checked.
+    pub fn from_packed(
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        data: SharedBytes,
+    ) -> Result<Self, PackError> {
+        let layout = Layout::new(dtype, rows, cols)?;
+        if data.as_slice().len() != layout.total {
+            return Err(PackError::Length {
+                found: data.as_slice().len(),
+                expected: layout.total,
+            });
+        }
+        Ok(Self {
+            dtype,
+            rows,
+            cols,
+            group_bytes: layout.group_bytes,
+            data,
+        })
+    }
+
+    /// The packed bytes.
+    pub fn packed_bytes(&self) -> &[u8] {
+        self.data.as_slice()
     }
 
     /// Storage type of the weights.
@@ -193,6 +217,43 @@ impl PackedMatrix {
 
     pub(crate) fn group(&self, group: usize) -> &[u8] {
         &self.data.as_slice()[group * self.group_bytes..][..self.group_bytes]
+    }
+}
+
+/// How many bytes a matrix takes, as files hold it and packed.
+struct Layout {
+    row_bytes: usize,
+    group_bytes: usize,
+    n_groups: usize,
+    /// Bytes when packed.
+    total: usize,
+}
+
+impl Layout {
+    fn new(dtype: DType, rows: usize, cols: usize) -> Result<Self, PackError> {
+        let block_len = dtype.block_len();
+        let sizes = || {
+            let row_bytes = dtype.row_bytes(cols)?;
+            row_bytes.checked_mul(rows)?;
+            let group_bytes = (cols / block_len).checked_mul(group_block_bytes(dtype))?;
+            let n_groups = rows.div_ceil(GROUP);
+            Some(Self {
+                row_bytes,
+                group_bytes,
+                n_groups,
+                total: group_bytes.checked_mul(n_groups)?,
+            })
+        };
+        let sizes = if rows == 0 || cols == 0 {
+            None
+        } else {
+            sizes()
+        };
+        sizes.ok_or(PackError::Shape {
+            rows,
+            cols,
+            block_len,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use crate::weights::{Random, random_matrix};
 use proptest::prelude::*;
 use terang_kernels::buffer::Arena;
 use terang_kernels::matmul::{Activations, Target, matmul};
+use terang_kernels::packed::LAYOUT_VERSION;
 use terang_kernels::quant::dequantize_row;
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
@@ -115,4 +116,50 @@ fn scales_that_are_not_finite_are_refused() {
         result.unwrap_err(),
         terang_kernels::packed::PackError::NotFinite
     );
+}
+
+#[test]
+fn a_changed_layout_has_a_new_version() {
+    // Files of packed weights name the version: where these sums change, `LAYOUT_VERSION` must.
+    let pool = ThreadPool::new(1);
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    for dtype in DType::ALL {
+        let cols = 2 * dtype.block_len();
+        let data = random_matrix(&mut Random(7), dtype, 17, cols);
+        let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, 17, cols, &data).unwrap();
+        for byte in matrix.packed_bytes() {
+            // FNV-1a.
+            sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    assert_eq!((LAYOUT_VERSION, sum), (1, 14_758_178_579_822_120_746));
+}
+
+proptest! {
+    #[test]
+    fn packed_bytes_make_the_same_matrix(
+        dtype in prop::sample::select(DType::ALL.to_vec()),
+        rows in 1usize..40,
+        seed: u64,
+    ) {
+        let pool = ThreadPool::new(1);
+        let cols = 3 * dtype.block_len();
+        let mut random = Random(seed);
+        let data = random_matrix(&mut random, dtype, rows, cols);
+        let matrix = PackedMatrix::pack(&pool, &Arena::new(), dtype, rows, cols, &data).unwrap();
+        let copy = |bytes: &[u8]| {
+            let mut buffer = Arena::new().zeroed(bytes.len()).unwrap();
+            buffer.as_mut_slice().copy_from_slice(bytes);
+            buffer.into()
+        };
+        let bytes = matrix.packed_bytes();
+        let again = PackedMatrix::from_packed(dtype, rows, cols, copy(bytes)).unwrap();
+        let x: Vec<f32> = (0..2 * cols).map(|_| random.float()).collect();
+        prop_assert_eq!(
+            bits(&product(Cpu::best(), &pool, &matrix, &x, 2)),
+            bits(&product(Cpu::best(), &pool, &again, &x, 2))
+        );
+        let short = copy(&bytes[1..]);
+        prop_assert!(PackedMatrix::from_packed(dtype, rows, cols, short).is_err());
+    }
 }

@@ -164,8 +164,11 @@ impl Decoder {
                 quant::dequantize_row(table.dtype, row, &mut x[start..]);
             }
         }
-        // The file may have shrunk under the map.
+        // The files may have shrunk under their maps.
         self.source.check_intact()?;
+        if let Some(packed) = &self.weights.packed {
+            packed.check_intact()?;
+        }
         if self.config.embedding_scale != 1.0 {
             rows::scale(self.cpu, x, self.config.embedding_scale);
         }

@@ -8,11 +8,13 @@ mod blocks;
 mod cache;
 mod forward;
 mod layers;
+mod packed_file;
 mod rope;
 mod weights;
 
 pub use blocks::{BlockPool, Page, PageCopy, Sequence};
 pub use cache::KvPool;
+pub use packed_file::PackedCache;
 pub use terang_kernels::attention::{KvType, PAGE};
 pub use weights::Products;
 
@@ -25,7 +27,7 @@ use terang_kernels::{Cpu, ThreadPool};
 use weights::Weights;
 
 /// How a decoder runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Instruction set of the kernels.
     pub cpu: Cpu,
@@ -33,6 +35,8 @@ pub struct LoadOptions {
     pub threads: usize,
     /// Storage of the key-value cache.
     pub kv_type: KvType,
+    /// Where packed weights are kept for the next start; `None`: nowhere.
+    pub packed_cache: Option<PackedCache>,
 }
 
 impl Default for LoadOptions {
@@ -41,6 +45,7 @@ impl Default for LoadOptions {
             cpu: Cpu::best(),
             threads: ThreadPool::default_threads(),
             kv_type: KvType::default(),
+            packed_cache: None,
         }
     }
 }
@@ -48,7 +53,9 @@ impl Default for LoadOptions {
 /// A model with its weights in memory.
 pub struct Decoder {
     config: Config,
-    weights: Weights,
+    weights: Arc<Weights>,
+    /// Writes the packed weights to their file.
+    _packed_writer: Option<packed_file::Writer>,
     source: Arc<dyn TensorSource>,
     frequencies: Vec<Frequencies>,
     kv_type: KvType,
@@ -128,11 +135,18 @@ impl Decoder {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
         let pool = ThreadPool::new(options.threads.max(1));
-        let weights = weights::load(&*source, &config, &pool, progress)?;
+        let cache = options.packed_cache.as_ref();
+        let packed = cache.and_then(|cache| cache.open(&*source, &pool));
+        let weights = Arc::new(weights::load(&*source, &config, &pool, packed, progress)?);
+        let packed_writer = match &weights.packed {
+            Some(_) => None,
+            None => cache.and_then(|cache| cache.write(&*source, Arc::clone(&weights))),
+        };
         let frequencies = config.rope.iter().map(Frequencies::new).collect();
         Ok(Self {
             config,
             weights,
+            _packed_writer: packed_writer,
             source,
             frequencies,
             kv_type: options.kv_type,
@@ -170,6 +184,11 @@ impl Decoder {
     /// The final hidden states of the last call, `hidden_size` for each token that asked.
     pub fn hidden_states(&self) -> &[f32] {
         &self.scratch.final_hidden
+    }
+
+    /// The packed weights came from their file.
+    pub fn weights_are_mapped(&self) -> bool {
+        self.weights.packed.is_some()
     }
 
     /// Bytes of weights that one generated token reads.

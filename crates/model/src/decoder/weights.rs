@@ -1,8 +1,10 @@
 //! Finds each weight under the names that GGUF and Hugging Face files give it, checks its shape and
 //! packs it.
 
+use super::packed_file::PackedFile;
 use crate::config::Config;
 use crate::{Error, Result, TensorSource, TensorView};
+use std::cell::Cell;
 use terang_kernels::buffer::Arena;
 use terang_kernels::{DType, PackedMatrix, ThreadPool, quant};
 
@@ -51,6 +53,8 @@ pub(super) struct Weights {
     pub(super) layers: Vec<Layer>,
     pub(super) final_norm: Vec<f32>,
     pub(super) head: PackedMatrix,
+    /// The file in which the matrices lie, where they were not packed in memory.
+    pub(super) packed: Option<PackedFile>,
 }
 
 /// How a file names its tensors.
@@ -68,6 +72,9 @@ struct Loader<'a> {
     naming: Naming,
     /// What stands before `layers.` and `embed_tokens` in Hugging Face names.
     prefix: &'static str,
+    /// What was packed before, and how many of its matrices were taken.
+    packed: Option<PackedFile>,
+    n_packed: Cell<usize>,
 }
 
 /// Gives the names of a layer's tensor: GGUF's or Hugging Face's.
@@ -85,6 +92,7 @@ pub(super) fn load(
     source: &dyn TensorSource,
     config: &Config,
     pool: &ThreadPool,
+    packed: Option<PackedFile>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Weights> {
     let embedding_under = |prefix: &&str| {
@@ -109,6 +117,8 @@ pub(super) fn load(
         arena: Arena::new(),
         naming,
         prefix,
+        packed,
+        n_packed: Cell::new(0),
     };
     let embedding = match naming {
         Naming::Gguf => "token_embd.weight".to_owned(),
@@ -155,6 +165,7 @@ pub(super) fn load(
     progress(total, total);
     source.check_intact()?;
     Ok(Weights {
+        packed: loader.packed,
         embedding,
         embedding_in_head,
         layers,
@@ -375,6 +386,11 @@ impl Loader<'_> {
         cols: usize,
         data: &[u8],
     ) -> Result<PackedMatrix> {
+        let index = self.n_packed.replace(self.n_packed.get() + 1);
+        let packed = self.packed.as_ref();
+        if let Some(matrix) = packed.and_then(|file| file.matrix(index, dtype, rows, cols)) {
+            return Ok(matrix);
+        }
         PackedMatrix::pack(self.pool, &self.arena, dtype, rows, cols, data)
             .map_err(|e| self.invalid(name, e, format!("{dtype} weights [{rows}, {cols}]")))
     }
@@ -424,6 +440,26 @@ impl Products {
 }
 
 impl Weights {
+    /// All matrices, in the order in which they are loaded.
+    pub(super) fn matrices(&self) -> Vec<&PackedMatrix> {
+        let mut all = Vec::new();
+        for layer in &self.layers {
+            all.extend([&layer.q, &layer.k, &layer.v, &layer.o]);
+            let mlps = match &layer.feed_forward {
+                FeedForward::Dense(dense) => std::slice::from_ref(dense),
+                FeedForward::Experts { router, experts } => {
+                    all.push(router);
+                    experts
+                }
+            };
+            for mlp in mlps {
+                all.extend([&mlp.gate, &mlp.up, &mlp.down]);
+            }
+        }
+        let linears = all.into_iter().map(|linear| &linear.matrix);
+        linears.chain([&self.head]).collect()
+    }
+
     /// Bytes that one token's products read: all matrices, of experts only those it goes through.
     pub(super) fn bytes_per_token(&self, config: &Config) -> usize {
         self.head.bytes() + self.in_layers(config, &PackedMatrix::bytes)

@@ -110,6 +110,10 @@ impl TensorSource for Gguf {
         }
     }
 
+    fn identity(&self) -> Option<String> {
+        self.map.identity().ok()
+    }
+
     fn check_intact(&self) -> Result<()> {
         self.map.check_intact()
     }

@@ -16,9 +16,10 @@ use crate::{Error, Result};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use terang_kernels::buffer::StableBytes;
 
 /// A whole regular file, mapped for reading.
 #[derive(Debug)]
@@ -41,6 +42,14 @@ struct Map {
 unsafe impl Send for Map {}
 // SAFETY: as above; shared access only reads.
 unsafe impl Sync for Map {}
+
+// SAFETY: the map stands, at one address, until the value is dropped, and is readable throughout:
+// see the invariant of this module.
+unsafe impl StableBytes for MappedFile {
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+}
 
 impl MappedFile {
     /// Maps the file at `path`. Only regular files can be mapped; in particular a named pipe or a
@@ -87,6 +96,23 @@ impl MappedFile {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file this is and when it last changed, as text: another file, or the same with other
+    /// contents, gives another text.
+    pub fn identity(&self) -> Result<String> {
+        let metadata = self.file.metadata();
+        let m = metadata.map_err(|source| Error::io(&self.path, source))?;
+        Ok(format!(
+            "{}:{}:{}:{}.{:09}:{}.{:09}",
+            m.dev(),
+            m.ino(),
+            m.len(),
+            m.mtime(),
+            m.mtime_nsec(),
+            m.ctime(),
+            m.ctime_nsec()
+        ))
     }
 
     /// Fails when pages of the map were lost or the file is shorter than when it was mapped.

@@ -193,6 +193,11 @@ impl TensorSource for Safetensors {
         }
     }
 
+    fn identity(&self) -> Option<String> {
+        let shards = self.shards.iter().map(|shard| shard.identity().ok());
+        Some(shards.collect::<Option<Vec<_>>>()?.join(" "))
+    }
+
     fn check_intact(&self) -> Result<()> {
         self.shards.iter().try_for_each(MappedFile::check_intact)
     }

@@ -43,6 +43,7 @@ pub(crate) fn load(source: &InMemory, config: &Config, cpu: Cpu) -> Result<Decod
         cpu,
         threads: 2,
         kv_type: KvType::F16,
+        packed_cache: None,
     };
     let source = Arc::new(source.clone());
     Decoder::load(source, config.clone(), &options, &mut |_, _| ())

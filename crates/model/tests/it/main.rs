@@ -16,6 +16,7 @@ mod files_mapped;
 mod files_safetensors;
 mod gguf_writer;
 mod odd_shapes;
+mod packed_cache;
 mod parity;
 mod text_attacks;
 mod text_chat;

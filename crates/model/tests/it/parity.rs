@@ -34,6 +34,7 @@ fn decoder(path: &Path, cpu: Cpu, threads: usize) -> Decoder {
         cpu,
         threads,
         kv_type: KvType::F32,
+        packed_cache: None,
     };
     Decoder::load(
         Arc::new(checkpoint),

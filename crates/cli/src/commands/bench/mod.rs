@@ -35,7 +35,7 @@ const READ_BYTES: usize = 256 << 20;
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Bench) -> Outcome<()> {
     let progress = Progress::new(args.memory_only);
     let model = chat::locate(data, Some(&args.model), &progress)?;
-    let decoder = load(&model, compute, &progress)?;
+    let decoder = load(data, &model, compute, &progress)?;
     let sizes = Sizes::new(decoder.config().max_position_embeddings, args.quick);
     if args.memory_only {
         return child::tell_peak_memory(Work::new(decoder, sizes));
@@ -73,12 +73,18 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Bench) -> Outcome<()>
     }
 }
 
-fn load(model: &Located, compute: Compute, progress: &Progress) -> Outcome<Decoder> {
+fn load(
+    data: &DataDir,
+    model: &Located,
+    compute: Compute,
+    progress: &Progress,
+) -> Outcome<Decoder> {
     let below = |e: &dyn std::fmt::Display| Problem::Below(e.to_string());
     let options = LoadOptions {
         cpu: Cpu::from_env().map_err(|e| below(&e))?,
         threads: compute.threads(),
         kv_type: compute.kv_type(),
+        packed_cache: compute.packed_cache(data),
     };
     let model = LoadedModel::open(&model.path).map_err(|e| below(&e))?;
     let mut started = false;
