@@ -7,7 +7,7 @@ use super::activations::Quantized;
 use super::{Group, store};
 use crate::DType;
 use crate::packed::{GROUP, block32, block256, group_block_bytes};
-use crate::simd::Simd;
+use crate::simd::{LINE, Simd, prefetch};
 use std::ops::Range;
 
 /// Blocks of 32, scalar: per block `fma(scale * step, dot, acc)`, then, for formats with minimums,
@@ -70,6 +70,20 @@ pub(super) fn scalar256(group: Group<'_>, x: &Quantized, tokens: Range<usize>, o
             }
             out[t * group.out_stride + group.out_column + row] = acc;
         }
+    }
+}
+
+/// How far ahead of their use super-blocks are asked for, in bytes: they are not read front to back,
+/// which a processor's own prefetching would notice. Groups lie one after another, so this reaches
+/// into the next one.
+const AHEAD: usize = 4096;
+
+/// Asks for the `j`-th eighth of the `bytes` that lie [`AHEAD`] of a super-block.
+#[inline(always)]
+fn prefetch_eighth(block: *const u8, bytes: usize, j: usize) {
+    let lines = bytes.div_ceil(LINE);
+    for line in j * lines / 8..(j + 1) * lines / 8 {
+        prefetch(block.wrapping_add(AHEAD + line * LINE));
     }
 }
 
@@ -182,7 +196,8 @@ unsafe fn dot4<S: Simd>(signed: bool, acc: S::I, w: S::B, a: S::B) -> S::I {
     }
 }
 
-/// Super-blocks of 256, vector: all tokens of the range in tiles.
+/// Super-blocks of 256, vector: all tokens of the range in tiles. The first tile reads the group from
+/// memory (`fresh`), the others from the cache.
 ///
 /// # Safety
 /// As for [`vector32`].
@@ -197,15 +212,15 @@ pub(super) unsafe fn vector256<S: Simd, Q: block256::Format>(
     // SAFETY: tiles stay within the range of tokens.
     unsafe {
         while tokens.end - t >= S::TILE && S::TILE == 8 {
-            tile256::<S, Q, 8>(group, x, t, out);
+            tile256::<S, Q, 8>(group, x, t, t == tokens.start, out);
             t += 8;
         }
         while tokens.end - t >= 4 {
-            tile256::<S, Q, 4>(group, x, t, out);
+            tile256::<S, Q, 4>(group, x, t, t == tokens.start, out);
             t += 4;
         }
         while tokens.end > t {
-            tile256::<S, Q, 1>(group, x, t, out);
+            tile256::<S, Q, 1>(group, x, t, t == tokens.start, out);
             t += 1;
         }
     }
@@ -216,6 +231,7 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
     group: Group<'_>,
     x: &Quantized,
     first: usize,
+    fresh: bool,
     out: &mut [f32],
 ) {
     let n_blocks = group.bytes.len() / Q::BYTES;
@@ -234,6 +250,9 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
                 let per_vector = 4 * Q::SUB / 32;
                 for jj in 0..per_vector {
                     let j = v * per_vector + jj;
+                    if fresh {
+                        prefetch_eighth(block, Q::BYTES, j);
+                    }
                     let w = Q::codes::<S>(block, j);
                     for t in 0..T {
                         let i = (first + t) * n_blocks + b;

@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// that wrote them: it grows with every change of any type's layout.
 pub const LAYOUT_VERSION: u32 = 1;
 
+/// Bytes that a thread copies at once: a huge page.
+const COPIED_AT_ONCE: usize = 2 << 20;
+
 /// Rows in a group.
 pub const GROUP: usize = crate::simd::LANES;
 
@@ -151,6 +154,22 @@ impl PackedMatrix {
             group_bytes: layout.group_bytes,
             data,
         })
+    }
+
+    /// Moves the packed bytes to memory of `arena`.
+    ///
+    /// # Errors
+    /// What the system says when it has no more memory; nothing has changed then.
+    pub fn move_to(&mut self, pool: &ThreadPool, arena: &Arena) -> std::io::Result<()> {
+        let from = self.data.as_slice();
+        let mut moved = arena.zeroed(from.len())?;
+        let to = SharedMut::new(moved.as_mut_slice());
+        pool.for_chunks(from.len(), COPIED_AT_ONCE, |_, part| {
+            // SAFETY: chunks of one call never overlap.
+            unsafe { to.slice(part.clone()) }.copy_from_slice(&from[part]);
+        });
+        self.data = moved.into();
+        Ok(())
     }
 
     /// The packed bytes.

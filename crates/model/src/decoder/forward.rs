@@ -8,6 +8,7 @@ use super::weights::FeedForward;
 use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE, Page};
 use crate::config::{Activation, LayerConfig, RopePairing};
 use crate::{Error, Result};
+use std::sync::Arc;
 use terang_kernels::attention::{Attention, Job, KvRows, KvWrite, attend};
 use terang_kernels::matmul::{Activations, Target, matmul};
 use terang_kernels::quant;
@@ -77,6 +78,10 @@ impl Decoder {
     /// If a chunk is empty.
     pub fn forward(&mut self, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<Logits<'_>> {
         let places = self.check_and_reserve(kv, chunks)?;
+        // While they are written to a file, they are not read from one.
+        if let Some(weights) = Arc::get_mut(&mut self.weights) {
+            weights.settle(&self.pool)?;
+        }
         self.embed(chunks)?;
         self.rotations(&places);
         self.page_writes(chunks, &places);
@@ -164,11 +169,8 @@ impl Decoder {
                 quant::dequantize_row(table.dtype, row, &mut x[start..]);
             }
         }
-        // The files may have shrunk under their maps.
+        // The file may have shrunk under the map.
         self.source.check_intact()?;
-        if let Some(packed) = &self.weights.packed {
-            packed.check_intact()?;
-        }
         if self.config.embedding_scale != 1.0 {
             rows::scale(self.cpu, x, self.config.embedding_scale);
         }

@@ -186,7 +186,7 @@ impl Decoder {
         &self.scratch.final_hidden
     }
 
-    /// The packed weights came from their file.
+    /// The packed weights came from their file, and some still lie in its map.
     pub fn weights_are_mapped(&self) -> bool {
         self.weights.packed.is_some()
     }

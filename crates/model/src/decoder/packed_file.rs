@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use terang_kernels::buffer::{SharedBytes, StableBytes};
+use terang_kernels::buffer::{Arena, SharedBytes, StableBytes};
 use terang_kernels::packed::LAYOUT_VERSION;
 use terang_kernels::{DType, PackedMatrix, ThreadPool};
 
@@ -36,6 +36,10 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 /// How long the end of a decoder waits for the rest of its file to be written.
 const WAIT_AT_END: Duration = Duration::from_secs(1);
 const WAIT_STEP: Duration = Duration::from_millis(2);
+/// Steps in which a mapped model moves to memory of its own, where it is large; bytes a step where it
+/// is not.
+const SETTLE_STEPS: usize = 32;
+const SETTLE_BYTES_MIN: usize = 8 << 20;
 const EXTENSION: &str = "packed";
 /// While it is written.
 const PART: &str = "part";
@@ -75,6 +79,19 @@ struct Entry {
 pub(super) struct PackedFile {
     map: Arc<MappedFile>,
     matrices: Vec<Entry>,
+    settled: Settled,
+    arena: Arena,
+}
+
+/// How much was moved out of the map.
+#[derive(Debug)]
+enum Settled {
+    /// Nothing, and the first step is still to come.
+    NotBegun,
+    /// So many matrices.
+    Moved(usize),
+    /// There is no memory for the rest.
+    Stays,
 }
 
 impl PackedCache {
@@ -114,6 +131,8 @@ impl PackedCache {
         Some(PackedFile {
             map: Arc::new(map),
             matrices: header.matrices,
+            settled: Settled::NotBegun,
+            arena: Arena::new(),
         })
     }
 
@@ -228,6 +247,42 @@ impl PackedFile {
         let owner = Arc::clone(&self.map) as Arc<dyn StableBytes>;
         let bytes = SharedBytes::part(owner, range)?;
         PackedMatrix::from_packed(dtype, rows, cols, bytes).ok()
+    }
+
+    /// Moves the next matrices out of the map, a part of all that is large enough to be soon done and
+    /// small enough not to be felt; true when none is left in it. The first call, before the first
+    /// step, moves nothing.
+    pub(super) fn settle(&mut self, pool: &ThreadPool, all: &mut [&mut PackedMatrix]) -> bool {
+        let done = match self.settled {
+            Settled::NotBegun => {
+                self.settled = Settled::Moved(0);
+                return false;
+            }
+            Settled::Moved(done) => done,
+            Settled::Stays => return false,
+        };
+        let room = (self.map.bytes().len() / SETTLE_STEPS).max(SETTLE_BYTES_MIN);
+        let (mut now, mut bytes) = (done, 0);
+        while bytes < room
+            && let Some(matrix) = all.get_mut(now)
+        {
+            bytes += matrix.packed_bytes().len();
+            if matrix.move_to(pool, &self.arena).is_err() {
+                self.settled = Settled::Stays;
+                return false;
+            }
+            now += 1;
+        }
+        let moved = self.matrices.iter().take(now).skip(done);
+        for entry in moved {
+            let part = self
+                .map
+                .bytes()
+                .get(entry.start..entry.start.saturating_add(entry.len));
+            self.map.done_with(part.unwrap_or_default());
+        }
+        self.settled = Settled::Moved(now);
+        now == all.len()
     }
 
     /// Fails when the file shrank or could not be read.

@@ -439,25 +439,60 @@ impl Products {
     }
 }
 
-impl Weights {
-    /// All matrices, in the order in which they are loaded.
-    pub(super) fn matrices(&self) -> Vec<&PackedMatrix> {
+/// All matrices in the order in which they are loaded, borrowed as the last word says.
+macro_rules! all_matrices {
+    ($weights:expr, $one:path $(, $mutable:tt)?) => {{
         let mut all = Vec::new();
-        for layer in &self.layers {
-            all.extend([&layer.q, &layer.k, &layer.v, &layer.o]);
-            let mlps = match &layer.feed_forward {
-                FeedForward::Dense(dense) => std::slice::from_ref(dense),
+        for layer in & $($mutable)? $weights.layers {
+            all.push(& $($mutable)? layer.q.matrix);
+            all.push(& $($mutable)? layer.k.matrix);
+            all.push(& $($mutable)? layer.v.matrix);
+            all.push(& $($mutable)? layer.o.matrix);
+            let mlps = match & $($mutable)? layer.feed_forward {
+                FeedForward::Dense(dense) => $one(dense),
                 FeedForward::Experts { router, experts } => {
-                    all.push(router);
+                    all.push(& $($mutable)? router.matrix);
                     experts
                 }
             };
             for mlp in mlps {
-                all.extend([&mlp.gate, &mlp.up, &mlp.down]);
+                all.push(& $($mutable)? mlp.gate.matrix);
+                all.push(& $($mutable)? mlp.up.matrix);
+                all.push(& $($mutable)? mlp.down.matrix);
             }
         }
-        let linears = all.into_iter().map(|linear| &linear.matrix);
-        linears.chain([&self.head]).collect()
+        all.push(& $($mutable)? $weights.head);
+        all
+    }};
+}
+
+impl Weights {
+    /// All matrices, in the order in which they are loaded.
+    pub(super) fn matrices(&self) -> Vec<&PackedMatrix> {
+        all_matrices!(self, std::slice::from_ref)
+    }
+
+    /// The same, to change.
+    pub(super) fn matrices_mut(&mut self) -> Vec<&mut PackedMatrix> {
+        all_matrices!(self, std::slice::from_mut, mut)
+    }
+
+    /// Moves some of what lies in a file's map to memory of its own, which the system backs with huge
+    /// pages: products read that faster, by a fourth where the map is scattered. Called between
+    /// steps, so that the first answer waits for none of it.
+    ///
+    /// # Errors
+    /// When the file shrank or could not be read before all of it was moved.
+    pub(super) fn settle(&mut self, pool: &ThreadPool) -> Result<()> {
+        let Some(mut packed) = self.packed.take() else {
+            return Ok(());
+        };
+        let all_moved = packed.settle(pool, &mut self.matrices_mut());
+        let intact = packed.check_intact();
+        if !all_moved || intact.is_err() {
+            self.packed = Some(packed);
+        }
+        intact
     }
 
     /// Bytes that one token's products read: all matrices, of experts only those it goes through.

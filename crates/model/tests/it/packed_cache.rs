@@ -68,6 +68,12 @@ fn every_family_answers_alike_from_its_packed_weights() {
         assert_eq!(files(&cache).len(), 1, "{}", model.display());
         let mut second = load(&model, Some(&cache));
         assert!(second.weights_are_mapped(), "{}", family.display());
+        for _ in 0..3 {
+            assert_eq!(logits(&mut second), expected, "{}", family.display());
+        }
+        // By now all lies in memory, and the file no longer matters.
+        assert!(!second.weights_are_mapped(), "{}", family.display());
+        fs::write(&files(&cache)[0], "").unwrap();
         assert_eq!(logits(&mut second), expected, "{}", family.display());
     }
 }
