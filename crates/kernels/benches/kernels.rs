@@ -18,7 +18,7 @@ const TYPES: [DType; 15] = DType::ALL;
 /// One pass over weights much larger than the caches: decode.
 #[divan::bench(args = TYPES, sample_count = 20)]
 fn decode(bencher: Bencher<'_, '_>, dtype: DType) {
-    product(bencher, dtype, 32_768, 2048, 1);
+    product(bencher, dtype, 131_072, 2048, 1);
 }
 
 /// 128 tokens by a matrix that stays in the cache: prefill.

@@ -245,44 +245,25 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
         for b in 0..n_blocks {
             let block = group.bytes.as_ptr().add(b * Q::BYTES);
             let mut sum = [S::i_splat(0); T];
-            for v in 0..(256 / Q::SUB / 4) {
-                let scales = Q::sub_scales::<S>(block, v);
-                let per_vector = 4 * Q::SUB / 32;
-                for jj in 0..per_vector {
-                    let j = v * per_vector + jj;
-                    if fresh {
-                        prefetch_eighth(block, Q::BYTES, j);
-                    }
-                    let w = Q::codes::<S>(block, j);
-                    for t in 0..T {
-                        let i = (first + t) * n_blocks + b;
-                        let a = x.codes.as_ptr().add(i * 256 + 32 * j);
-                        let half = |n: usize| -> usize { i * 16 + 2 * j + n };
-                        let mut lo = S::i_splat(0);
-                        let mut hi = S::i_splat(0);
-                        if Q::BIAS != 0 {
-                            lo = S::i_splat(Q::BIAS * *x.sums.as_ptr().add(half(0)));
-                            hi = S::i_splat(Q::BIAS * *x.sums.as_ptr().add(half(1)));
-                        }
-                        for k in 0..4 {
-                            lo = S::dot_u7(lo, w[k], S::b_splat4(a.add(4 * k)));
-                            hi = S::dot_u7(hi, w[k + 4], S::b_splat4(a.add(16 + 4 * k)));
-                        }
-                        if Q::SUB == 32 {
-                            let scale = S::i_byte_u(scales, jj as i32);
-                            sum[t] = S::i_add(sum[t], S::i_mul(scale, S::i_add(lo, hi)));
-                        } else {
-                            let (first, second) = (2 * jj as i32, 2 * jj as i32 + 1);
-                            let (s0, s1) = if Q::SIGNED_SCALES {
-                                (S::i_byte_s(scales, first), S::i_byte_s(scales, second))
-                            } else {
-                                (S::i_byte_u(scales, first), S::i_byte_u(scales, second))
-                            };
-                            let both = S::i_add(S::i_mul(s0, lo), S::i_mul(s1, hi));
-                            sum[t] = S::i_add(sum[t], both);
-                        }
-                    }
+            let at = first * n_blocks + b;
+            if T == 1 {
+                // Bound by memory: a processor foresees the loads of a short loop, not of a long one.
+                for j in 0..8 {
+                    prefetch_eighth(block, Q::BYTES, j);
+                    sub_block::<S, Q, T, false>(block, j, x, at, n_blocks, &mut sum);
                 }
+            } else {
+                macro_rules! sub_blocks {
+                    ($($j:literal)*) => {
+                        $(
+                            if fresh {
+                                prefetch_eighth(block, Q::BYTES, $j);
+                            }
+                            sub_block::<S, Q, T, true>(block, $j, x, at, n_blocks, &mut sum);
+                        )*
+                    };
+                }
+                sub_blocks!(0 1 2 3 4 5 6 7);
             }
             let scale = S::f_load_f16(block.cast());
             for t in 0..T {
@@ -313,6 +294,53 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
         }
         for (t, acc) in acc.into_iter().enumerate() {
             store::<S>(group, first + t, acc, out);
+        }
+    }
+}
+
+/// Adds the products of elements `32 j` to `32 j + 31` of a super-block, times their sub-scales.
+/// `CONST`: `j` is a constant, and so are all shifts. `at` is the first token's super-block, `stride`
+/// what is between two tokens' ones.
+#[inline(always)]
+unsafe fn sub_block<S: Simd, Q: block256::Format, const T: usize, const CONST: bool>(
+    block: *const u8,
+    j: usize,
+    x: &Quantized,
+    at: usize,
+    stride: usize,
+    sum: &mut [S::I; T],
+) {
+    let per_vector = 4 * Q::SUB / 32;
+    let byte = (j % per_vector * (4 / per_vector)) as i32;
+    // SAFETY: the caller has checked the lengths of all that `at` and `stride` reach.
+    unsafe {
+        let scales = Q::sub_scales::<S>(block, j / per_vector);
+        let w = Q::codes::<S, CONST>(block, j);
+        for t in 0..T {
+            let i = at + t * stride;
+            let a = x.codes.as_ptr().add(i * 256 + 32 * j);
+            let mut lo = S::i_splat(0);
+            let mut hi = S::i_splat(0);
+            if Q::BIAS != 0 {
+                let sums = x.sums.as_ptr().add(i * 16 + 2 * j);
+                lo = S::i_splat(Q::BIAS * *sums);
+                hi = S::i_splat(Q::BIAS * *sums.add(1));
+            }
+            for k in 0..4 {
+                lo = S::dot_u7(lo, w[k], S::b_splat4(a.add(4 * k)));
+                hi = S::dot_u7(hi, w[k + 4], S::b_splat4(a.add(16 + 4 * k)));
+            }
+            let scaled = if Q::SUB == 32 {
+                S::i_mul(S::i_byte_u(scales, byte), S::i_add(lo, hi))
+            } else {
+                let (s0, s1) = if Q::SIGNED_SCALES {
+                    (S::i_byte_s(scales, byte), S::i_byte_s(scales, byte + 1))
+                } else {
+                    (S::i_byte_u(scales, byte), S::i_byte_u(scales, byte + 1))
+                };
+                S::i_add(S::i_mul(s0, lo), S::i_mul(s1, hi))
+            };
+            sum[t] = S::i_add(sum[t], scaled);
         }
     }
 }

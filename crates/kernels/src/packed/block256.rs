@@ -1,9 +1,11 @@
-//! Groups of the K-quants, 256 elements in a super-block: `[scales][sub-scales][sub-minimums][codes]
-//! [high bits]`, with 16 rows in each part. Code bytes keep the order of the file format.
+//! Groups of the K-quants, 256 elements in a super-block: `[scales][sub-scales][sub-minimums][high bits]
+//! [codes]`, with 16 rows in each part, so that kernels read a block front to back; of `Q6_K` each half
+//! has its own high bits. Code bytes keep the order of the file format.
 
 use super::{GROUP, lane_byte, lane_f16, pack_f16, pack_words};
 use crate::dtype::DType;
 use crate::simd::Simd;
+use std::cmp::Ordering;
 
 /// Elements in a super-block.
 pub(crate) const BLOCK: usize = 256;
@@ -35,8 +37,9 @@ pub(crate) trait Format {
         // SAFETY: only called where MIN is set, and those formats define their own.
         unsafe { Self::sub_scales::<S>(block, v) }
     }
-    /// Codes of elements `32 j` to `32 j + 31`, 4 consecutive ones of each row, 8 times.
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8];
+    /// Codes of elements `32 j` to `32 j + 31`, 4 consecutive ones of each row, 8 times. `CONST`: `j` is
+    /// a constant.
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8];
 }
 
 macro_rules! each8 {
@@ -54,30 +57,37 @@ macro_rules! each8 {
     };
 }
 
-/// `(vector >> shift) & mask` for 8 consecutive vectors.
+/// The `bits` bits from bit `from` on of each byte of 8 consecutive vectors, moved to bit `to`: a shift
+/// and a mask where `from` is a constant, and no branch where it is not.
 #[inline(always)]
-unsafe fn bits<S: Simd>(p: *const u8, shift: u32, mask: u8) -> [S::B; 8] {
+unsafe fn field<S: Simd, const CONST: bool>(
+    p: *const u8,
+    from: usize,
+    bits: u32,
+    to: u32,
+) -> [S::B; 8] {
+    let from = from as u32;
+    let ones = (1 << bits) - 1;
+    // Shifts are of 16-bit pairs; the mask takes out what crossed from the other byte.
+    let moved = |v: S::B| {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match (CONST, from.cmp(&to)) {
+                (false, _) => S::b_shl(S::b_and(S::b_shr(v, from), S::b_splat(ones)), to),
+                (_, Ordering::Less) => S::b_and(S::b_shl(v, to - from), S::b_splat(ones << to)),
+                (_, Ordering::Equal) => S::b_and(v, S::b_splat(ones << to)),
+                (_, Ordering::Greater) => S::b_and(S::b_shr(v, from - to), S::b_splat(ones << to)),
+            }
+        }
+    };
     // SAFETY: the caller gives a pointer to 8 vectors.
-    unsafe {
-        let mask = S::b_splat(mask);
-        each8!(I => S::b_and(S::b_shr(S::b_load(p.add(I * VECTOR)), shift), mask))
-    }
+    unsafe { each8!(I => moved(S::b_load(p.add(I * VECTOR)))) }
 }
 
-/// ORs `((vector >> shift) & mask) << up` of 8 consecutive vectors to codes.
 #[inline(always)]
-unsafe fn with_high<S: Simd>(
-    low: [S::B; 8],
-    p: *const u8,
-    shift: u32,
-    mask: u8,
-    up: u32,
-) -> [S::B; 8] {
-    // SAFETY: the caller gives a pointer to 8 vectors.
-    unsafe {
-        let high = bits::<S>(p, shift, mask);
-        each8!(I => S::b_or(low[I], S::b_shl(high[I], up)))
-    }
+unsafe fn or8<S: Simd>(a: [S::B; 8], b: [S::B; 8]) -> [S::B; 8] {
+    // SAFETY: the caller's contract.
+    unsafe { each8!(I => S::b_or(a[I], b[I])) }
 }
 
 pub(crate) struct Q2K;
@@ -101,11 +111,11 @@ impl Format for Q2K {
         }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8] {
         // SAFETY: as above.
         unsafe {
-            let p = block.add(2 * F16S + 4 * VECTOR + j / 4 * 8 * VECTOR);
-            bits::<S>(p, 2 * (j % 4) as u32, 3)
+            let p = block.add(2 * F16S + (4 + j / 4 * 8) * VECTOR);
+            field::<S, CONST>(p, 2 * (j % 4), 2, 0)
         }
     }
 }
@@ -122,12 +132,13 @@ impl Format for Q3K {
         unsafe { S::b_load(block.add(F16S + v * VECTOR)) }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8] {
         // SAFETY: as above.
         unsafe {
             let p = block.add(F16S + 4 * VECTOR);
-            let low = bits::<S>(p.add(j / 4 * 8 * VECTOR), 2 * (j % 4) as u32, 3);
-            with_high::<S>(low, p.add(16 * VECTOR), j as u32, 1, 2)
+            let low = p.add((8 + j / 4 * 8) * VECTOR);
+            let low = field::<S, CONST>(low, 2 * (j % 4), 2, 0);
+            or8::<S>(low, field::<S, CONST>(p, j, 1, 2))
         }
     }
 }
@@ -148,11 +159,11 @@ impl Format for Q4K {
         unsafe { S::b_load(block.add(2 * F16S + (2 + v) * VECTOR)) }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8] {
         // SAFETY: as above.
         unsafe {
-            let p = block.add(2 * F16S + 4 * VECTOR + j / 2 * 8 * VECTOR);
-            bits::<S>(p, 4 * (j % 2) as u32, 15)
+            let p = block.add(2 * F16S + (4 + j / 2 * 8) * VECTOR);
+            field::<S, CONST>(p, 4 * (j % 2), 4, 0)
         }
     }
 }
@@ -173,16 +184,12 @@ impl Format for Q5K {
         unsafe { Q4K::sub_mins::<S>(block, v) }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
-        // SAFETY: as above; the fifth bits follow the nibbles.
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8] {
+        // SAFETY: as above; the fifth bits stand before the nibbles.
         unsafe {
-            with_high::<S>(
-                Q4K::codes::<S>(block, j),
-                block.add(Q4K::BYTES),
-                j as u32,
-                1,
-                4,
-            )
+            let p = block.add(2 * F16S + 4 * VECTOR);
+            let high = field::<S, CONST>(p, j, 1, 4);
+            or8::<S>(Q4K::codes::<S, CONST>(block.add(8 * VECTOR), j), high)
         }
     }
 }
@@ -199,14 +206,14 @@ impl Format for Q6K {
         unsafe { S::b_load(block.add(F16S + v * VECTOR)) }
     }
     #[inline(always)]
-    unsafe fn codes<S: Simd>(block: *const u8, j: usize) -> [S::B; 8] {
+    unsafe fn codes<S: Simd, const CONST: bool>(block: *const u8, j: usize) -> [S::B; 8] {
         // SAFETY: as above.
         unsafe {
             let (half, t) = (j / 4, j % 4);
-            let p = block.add(F16S + 4 * VECTOR);
-            let low = p.add((half * 16 + t % 2 * 8) * VECTOR);
-            let low = bits::<S>(low, 4 * (t / 2) as u32, 15);
-            with_high::<S>(low, p.add((32 + half * 8) * VECTOR), 2 * t as u32, 3, 4)
+            let p = block.add(F16S + (4 + half * 24) * VECTOR);
+            let low = p.add((8 + t % 2 * 8) * VECTOR);
+            let low = field::<S, CONST>(low, 4 * (t / 2), 4, 0);
+            or8::<S>(low, field::<S, CONST>(p, 2 * t, 2, 4))
         }
     }
 }
@@ -228,8 +235,7 @@ pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool
                 &mut dst[F16S..],
                 row,
             );
-            pack_words(&src[32..96], &mut dst[F16S + 4 * VECTOR..], row);
-            pack_words(&src[..32], &mut dst[F16S + 20 * VECTOR..], row);
+            pack_words(&src[..96], &mut dst[F16S + 4 * VECTOR..], row);
             pack_f16(&src[108..], dst, row)
         }
         // File: d, dmin, 12 bytes of scales and minimums, (Q5_K: 32 bytes of high bits), 128 code
@@ -238,15 +244,17 @@ pub(super) fn pack(dtype: DType, src: &[u8], dst: &mut [u8], row: usize) -> bool
             let (scales, mins) = q4_scales(&src[4..16]);
             pack_words(&scales, &mut dst[2 * F16S..], row);
             pack_words(&mins, &mut dst[2 * F16S + 2 * VECTOR..], row);
-            let codes = src.len() - 128;
-            pack_words(&src[codes..], &mut dst[2 * F16S + 4 * VECTOR..], row);
-            pack_words(&src[16..codes], &mut dst[Q4K::BYTES..], row);
+            pack_words(&src[16..], &mut dst[2 * F16S + 4 * VECTOR..], row);
             pack_f16(src, dst, row) & pack_f16(&src[2..], &mut dst[F16S..], row)
         }
         // File: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 signed scales, d.
         DType::Q6_K => {
             pack_words(&src[192..208], &mut dst[F16S..], row);
-            pack_words(&src[..192], &mut dst[F16S + 4 * VECTOR..], row);
+            for half in 0..2 {
+                let dst = &mut dst[F16S + (4 + half * 24) * VECTOR..];
+                pack_words(&src[128 + half * 32..][..32], dst, row);
+                pack_words(&src[half * 64..][..64], &mut dst[8 * VECTOR..], row);
+            }
             pack_f16(&src[208..], dst, row)
         }
         other => unreachable!("{other} has no blocks of 256"),
@@ -319,19 +327,19 @@ pub(crate) fn unpack(dtype: DType, block: &[u8], row: usize) -> Block {
         *code = match dtype {
             DType::Q2_K => (byte(2 * F16S + 4 * VECTOR, 32 * half + l) >> (2 * t) & 3).into(),
             DType::Q3_K => {
-                let low = byte(F16S + 4 * VECTOR, 32 * half + l) >> (2 * t) & 3;
-                let high = byte(F16S + 20 * VECTOR, l) >> j & 1;
+                let low = byte(F16S + 12 * VECTOR, 32 * half + l) >> (2 * t) & 3;
+                let high = byte(F16S + 4 * VECTOR, l) >> j & 1;
                 i32::from(low | (high << 2)) - 4
             }
             DType::Q4_K => nibble(2 * F16S + 4 * VECTOR).into(),
             DType::Q5_K => {
-                let high = byte(Q4K::BYTES, l) >> j & 1;
-                (nibble(2 * F16S + 4 * VECTOR) | (high << 4)).into()
+                let high = byte(2 * F16S + 4 * VECTOR, l) >> j & 1;
+                (nibble(2 * F16S + 12 * VECTOR) | (high << 4)).into()
             }
             DType::Q6_K => {
-                let low = byte(F16S + 4 * VECTOR, 64 * half + 32 * (t % 2) + l);
-                let low = low >> (4 * (t / 2)) & 15;
-                let high = byte(F16S + 36 * VECTOR, 32 * half + l) >> (2 * t) & 3;
+                let at = F16S + (4 + half * 24) * VECTOR;
+                let low = byte(at + 8 * VECTOR, 32 * (t % 2) + l) >> (4 * (t / 2)) & 15;
+                let high = byte(at, l) >> (2 * t) & 3;
                 i32::from(low | (high << 4)) - 32
             }
             other => unreachable!("{other} has no blocks of 256"),

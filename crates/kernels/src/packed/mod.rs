@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Version of the layout in memory. Packed weights are also kept in files, which name the version
 /// that wrote them: it grows with every change of any type's layout.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Bytes that a thread copies at once: a huge page.
 const COPIED_AT_ONCE: usize = 2 << 20;

@@ -132,7 +132,7 @@ fn a_changed_layout_has_a_new_version() {
             sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
-    assert_eq!((LAYOUT_VERSION, sum), (1, 14_758_178_579_822_120_746));
+    assert_eq!((LAYOUT_VERSION, sum), (2, 2_204_706_396_983_244_150));
 }
 
 proptest! {

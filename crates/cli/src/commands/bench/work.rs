@@ -18,6 +18,8 @@ pub(super) const BATCHES: [usize; 6] = [1, 4, 8, 16, 32, 64];
 /// What a prompt must leave free in the context.
 const ROOM: usize = 64;
 
+const WARM_STEPS_MAX: usize = 64;
+
 /// What is measured for one model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
@@ -104,6 +106,13 @@ impl Work {
         let tokens = self.sizes.prefill().next().unwrap_or(1);
         self.prefill(tokens)?;
         self.batched(1)?;
+        // Weights that came from a file's map move to memory over the first steps.
+        for _ in 0..WARM_STEPS_MAX {
+            if !self.decoder.weights_are_mapped() {
+                break;
+            }
+            self.batched(1)?;
+        }
         Ok(())
     }
 
