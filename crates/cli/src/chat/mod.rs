@@ -10,8 +10,9 @@ mod session;
 mod settings;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::adapters;
 use crate::args;
 use crate::catalogue::{Catalogue, Recommended};
 use crate::compute::Compute;
@@ -26,6 +27,9 @@ pub(crate) use session::explain;
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &args::Chat) -> Outcome<()> {
     // Wrong settings, missing files and the like are found before a model is fetched or loaded.
     let settings = settings::Settings::from_args(&args.sampling)?;
+    if let Some(adapter) = &args.adapter {
+        adapters::check(adapter)?;
+    }
     let attachments = attachments::read_files(&args.file)?;
     let asked = args.prompt.join(" ");
     let piped = if std::io::stdin().is_terminal() {
@@ -39,6 +43,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &args::Chat) -> Outcom
         compute,
         context: args.sampling.context,
         draft: args.draft.as_deref(),
+        adapter: args.adapter.as_deref(),
         quiet: args.quiet || args.json,
     };
     match question {
@@ -54,6 +59,8 @@ struct Ready<'a> {
     context: Option<u32>,
     /// The smaller model that guesses ahead.
     draft: Option<&'a str>,
+    /// What is put on top of the model.
+    adapter: Option<&'a Path>,
     quiet: bool,
 }
 
@@ -68,7 +75,11 @@ impl Ready<'_> {
             .map(|name| locate(self.data, Some(name), &progress));
         let draft = draft.transpose()?.map(|draft| draft.path);
         let draft = draft.as_deref();
-        session::Session::load(model, draft, self.compute, self.context, &progress)
+        let session = session::Session::load(model, draft, self.compute, self.context, &progress)?;
+        match self.adapter {
+            Some(adapter) => session.with_adapter(adapter),
+            None => Ok(session),
+        }
     }
 }
 

@@ -97,6 +97,20 @@ messages! {
         "{path}: found {found} bytes, expected {expected}; remove it with terang rm and pull it again",
         "{path}: ditemukan {found} byte, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
 
+    // Adapters.
+    AdapterForm { adapter } =
+        "adapter {adapter}: allowed NAME=PATH or NAME=PATH@MODEL",
+        "adaptor {adapter}: seharusnya NAME=PATH atau NAME=PATH@MODEL";
+    AdapterModel { name, models } =
+        "adapter {name}: several models are served; add @ and one of {models}",
+        "adaptor {name}: beberapa model dilayani; tambahkan @ dan salah satu dari {models}";
+    AdapterPathMissing { path } =
+        "{path}: no such adapter file or folder",
+        "{path}: berkas atau folder adaptor tidak ada";
+    AdapterPathWrong { path } =
+        "{path}: not an adapter; allowed a .gguf file, or a folder with adapter_config.json and adapter_model.safetensors",
+        "{path}: bukan adaptor; yang diterima berkas .gguf, atau folder dengan adapter_config.json dan adapter_model.safetensors";
+
     // Serving.
     Serving { name, url } =
         "{name} is served at {url}; Ctrl-C ends it",
