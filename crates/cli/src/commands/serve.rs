@@ -9,7 +9,7 @@ use terang_server::{Config, ModelSource, Options};
 use crate::adapters;
 use crate::args::Serve;
 use crate::catalogue::{Catalogue, Recommended};
-use crate::chat::{self, Located};
+use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::messages::Msg;
@@ -130,7 +130,7 @@ fn source(data: &DataDir, called: Option<&str>, progress: &Progress) -> Outcome<
     let entry = catalogue.find(&model.name);
     let aliases = entry.map(|entry| entry.aliases.clone()).unwrap_or_default();
     Ok(ModelSource {
-        name: given.unwrap_or_else(|| public_name(&model, entry.is_some())),
+        name: given.unwrap_or_else(|| public_name(&model.name, entry.is_some())),
         aliases,
         sampling: sampling(&model.recommended),
         path: model.path,
@@ -144,13 +144,13 @@ fn names(model: &ModelSource) -> Vec<String> {
 }
 
 /// Clients are told a name and no path of this machine.
-fn public_name(model: &Located, in_catalogue: bool) -> String {
-    let path = Path::new(&model.name);
+pub(super) fn public_name(called: &str, in_catalogue: bool) -> String {
+    let path = Path::new(called);
     match path.file_stem().filter(|_| !in_catalogue) {
         Some(stem) if path.is_file() => stem.to_string_lossy().into_owned(),
-        _ if in_catalogue => model.name.clone(),
+        _ if in_catalogue => called.to_owned(),
         _ => path.file_name().map_or_else(
-            || model.name.clone(),
+            || called.to_owned(),
             |name| name.to_string_lossy().into_owned(),
         ),
     }

@@ -176,6 +176,16 @@ messages! {
         "model {name}: {size}, its size is right (--full compares its sha-256)",
         "model {name}: {size}, ukurannya benar (--full membandingkan sha-256)";
     DoctorModelWhole { name, size } = "model {name}: {size}, its sha-256 is right", "model {name}: {size}, sha-256 cocok";
+    DoctorAdapter { name, model, size } =
+        "adapter {name}: {size}, fits model {model}",
+        "adaptor {name}: {size}, cocok dengan model {model}";
+    DoctorAdapterUnchecked { name, model } =
+        "adapter {name}: not checked, since model {model} could not be read",
+        "adaptor {name}: tidak diperiksa, karena model {model} tidak dapat dibaca";
+    DoctorAdapterUncheckedNext {} = "see to the model first", "bereskan modelnya dahulu";
+    DoctorAdapterNext { name } =
+        "correct the setting adapters, or make {name} anew for this model",
+        "perbaiki pengaturan adapters, atau buat ulang {name} untuk model ini";
     DoctorModelBrokenNext { name } =
         "get {name} again, or serve another model",
         "ambil lagi {name}, atau layani model lain";

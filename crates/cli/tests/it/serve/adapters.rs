@@ -170,7 +170,7 @@ fn adapters_are_listed_with_their_model_and_served_by_every_route() {
         shown(&list[0]),
         [real::MODEL.into(), real::MODEL.into(), Value::Null]
     );
-    let adapter = ["wild".into(), real::MODEL.into(), real::MODEL.into()];
+    let adapter = ["wild", real::MODEL, real::MODEL].map(Value::from);
     assert_eq!(shown(&list[1]), adapter);
     assert_eq!(list[1]["loaded"], true);
     assert_eq!(list[1]["max_model_len"], list[0]["max_model_len"]);
@@ -286,6 +286,34 @@ fn an_adapter_goes_with_the_model_that_it_is_bound_to() {
     server.ok(CHAT, &to(real::MODEL, QUESTIONS[0]));
     assert_eq!(loaded(), [true, false, false]);
     assert_eq!(text(&server.ok(CHAT, &to("wild", QUESTIONS[0]))), first);
+}
+
+#[test]
+fn doctor_sees_whether_adapters_fit() {
+    let Some(real) = real::model() else { return };
+    let place = place();
+    let doctor = |adapters: &[&str]| -> Outcome {
+        let mut command = real.terang();
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--model", real::MODEL]);
+        for adapter in adapters {
+            command.args(["--adapter", adapter]);
+        }
+        command.output().unwrap().into()
+    };
+    let (wild, broken) = (named(&place, "wild"), named(&place, "broken"));
+    let well = doctor(&[&wild]);
+    let line = "fits model smollm2:135m";
+    assert!(well.succeeds().stdout.contains(line), "{}", well.stdout);
+    let wrong = doctor(&[&wild, &broken, "lost=/nowhere"]);
+    assert_eq!(wrong.code, Some(1));
+    for part in [
+        line,
+        "adapter_model.safetensors",
+        "make broken anew",
+        "/nowhere: no such",
+    ] {
+        assert!(wrong.stdout.contains(part), "{part}: {}", wrong.stdout);
+    }
 }
 
 fn refused(real: &Real, arguments: &[&str]) -> Outcome {
