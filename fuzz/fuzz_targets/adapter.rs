@@ -2,8 +2,6 @@
 //! PEFT folder. What opens fits the model that it was opened for.
 #![no_main]
 
-mod file;
-
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use terang_model::{Adapter, Config};
@@ -20,15 +18,17 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!adapter.is_empty() && adapter.len() <= 7 * config.layers.len());
         }
     };
-    file::with_file(bytes, open);
+    let Ok(folder) = tempfile::tempdir() else {
+        return;
+    };
+    let path = |name: &str| folder.path().join(name);
+    if std::fs::write(path("adapter.gguf"), bytes).is_ok() {
+        open(&path("adapter.gguf"));
+    }
     let names = ["adapter_config.json", "adapter_model.safetensors"];
     for (fuzzed, kept) in [(names[0], names[1]), (names[1], names[0])] {
-        let Ok(folder) = tempfile::tempdir() else {
-            return;
-        };
-        let written = std::fs::write(folder.path().join(fuzzed), bytes);
-        let copied = std::fs::copy(Path::new(FOLDER).join(kept), folder.path().join(kept));
-        if written.is_ok() && copied.is_ok() {
+        let copied = std::fs::copy(Path::new(FOLDER).join(kept), path(kept));
+        if copied.is_ok() && std::fs::write(path(fuzzed), bytes).is_ok() {
             open(folder.path());
         }
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::{ApiResult, json_body};
 
-/// The models that are served.
+/// The models that are served, each followed by its adapters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelList {
     /// `list`.
@@ -19,7 +19,7 @@ pub(crate) struct ModelList {
     data: Vec<Model>,
 }
 
-/// A model.
+/// A model, or one with an adapter.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Model {
     /// Its name.
