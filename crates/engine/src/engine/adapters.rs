@@ -32,17 +32,15 @@ impl Adapters {
             return Ok(None);
         };
         let adapters = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        match adapters.get(name) {
-            Some(adapter) => Ok(Some(Arc::clone(adapter))),
-            None => {
-                let known: Vec<&str> = adapters.keys().map(String::as_str).collect();
-                let allowed = match known[..] {
-                    [] => "none, since no adapter is loaded".to_owned(),
-                    _ => format!("one of {}", known.join(", ")),
-                };
-                Err(Error::invalid("adapter", name, allowed))
-            }
+        if let Some(adapter) = adapters.get(name) {
+            return Ok(Some(Arc::clone(adapter)));
         }
+        let known: Vec<&str> = adapters.keys().map(String::as_str).collect();
+        let allowed = match known[..] {
+            [] => "none, since no adapter is loaded".to_owned(),
+            _ => format!("one of {}", known.join(", ")),
+        };
+        Err(Error::invalid("adapter", name, allowed))
     }
 }
 

@@ -87,6 +87,9 @@ struct Pair {
     scale: Scale,
 }
 
+/// The next adapter's identity.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// How the factor of a pair follows from its rank.
 #[derive(Clone, Copy)]
 enum Scale {
@@ -156,7 +159,6 @@ impl Adapter {
             *slot = Some(packing.low_rank(pair)?);
         }
         found.tensors.check_intact()?;
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             layers,
