@@ -110,6 +110,7 @@ A broken download goes on where it stopped when the command is given again.")]
     #[command(after_help = "Examples:
   terang serve
   terang serve --model smollm2:135m --model coder=qwen2.5-coder:0.5b
+  terang serve --model smollm2:135m --adapter pirate=./pirate-lora
   terang serve --listen 0.0.0.0:8080 --set queue_len=64
   terang serve --tls-cert cert.pem --tls-key key.pem
   terang serve --config /etc/terang.toml
@@ -167,6 +168,9 @@ pub(crate) struct Chat {
     /// A smaller model of the same vocabulary that guesses ahead; the answer is the same, sooner
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) draft: Option<String>,
+    /// LoRA adapter to put on top of the model: a PEFT folder or a .gguf file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) adapter: Option<PathBuf>,
     /// System prompt
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
@@ -312,6 +316,10 @@ pub(crate) struct Serve {
     /// Model to serve, also as NAME=PATH; may be given again. The first is loaded at the start
     #[arg(short, long, value_name = "NAME|PATH")]
     pub(crate) model: Vec<String>,
+    /// LoRA adapter of the model, asked for by its own name; with @MODEL where several models are
+    /// served; may be given again
+    #[arg(long, value_name = "NAME=PATH[@MODEL]")]
+    pub(crate) adapter: Vec<String>,
     /// Address and port to listen on; 127.0.0.1:8080 when absent
     #[arg(short, long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,

@@ -21,6 +21,9 @@ pub enum Prompt {
 pub struct Request {
     /// What to generate from.
     pub prompt: Prompt,
+    /// The adapter that its tokens go through, by the name under which the engine has it; `None`: the
+    /// model alone.
+    pub adapter: Option<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Most tokens to generate; `None`: until the context is full. 0 is allowed only together with
@@ -56,6 +59,7 @@ impl Request {
     pub fn new(prompt: Prompt) -> Self {
         Self {
             prompt,
+            adapter: None,
             sampling: Sampling::default(),
             max_tokens: None,
             stop: Vec::new(),

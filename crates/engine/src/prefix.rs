@@ -13,6 +13,15 @@ use std::ops::Bound;
 
 use crate::runner::{BlockPool, PAGE, Page};
 
+/// Whom beginnings are shared with. What an adapter made of a beginning is of no use without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Salt {
+    /// As the request has it.
+    pub(crate) request: u64,
+    /// The adapter's identity.
+    pub(crate) adapter: Option<u64>,
+}
+
 /// The trees. They hold each of their pages once.
 #[derive(Debug)]
 pub(crate) struct PrefixCache {
@@ -20,7 +29,7 @@ pub(crate) struct PrefixCache {
     nodes: Vec<Option<Node>>,
     unused: Vec<usize>,
     /// The root of each salt's tree; it has no page, and children unless it is being built.
-    roots: BTreeMap<u64, usize>,
+    roots: BTreeMap<Salt, usize>,
     /// Counts uses and insertions.
     clock: u64,
 }
@@ -55,7 +64,7 @@ impl PrefixCache {
 
     /// The pages that hold the longest known beginning of `tokens`: whole ones, and at the end one
     /// of which perhaps only the first positions fit.
-    pub(crate) fn find(&self, salt: u64, tokens: &[u32]) -> Vec<Hit> {
+    pub(crate) fn find(&self, salt: Salt, tokens: &[u32]) -> Vec<Hit> {
         let mut hits = Vec::new();
         let Some(&root) = self.roots.get(&salt) else {
             return hits;
@@ -91,7 +100,7 @@ impl PrefixCache {
     pub(crate) fn insert(
         &mut self,
         blocks: &mut BlockPool,
-        salt: u64,
+        salt: Salt,
         tokens: &[u32],
         pages: &[Page],
     ) {
@@ -194,7 +203,7 @@ impl PrefixCache {
         id
     }
 
-    fn root(&mut self, salt: u64) -> usize {
+    fn root(&mut self, salt: Salt) -> usize {
         if let Some(&root) = self.roots.get(&salt) {
             return root;
         }
@@ -264,12 +273,16 @@ mod tests {
         let mut sequence = Sequence::new();
         blocks.reserve(&mut sequence, tokens.len()).unwrap();
         sequence.set_len(tokens.len());
-        cache.insert(blocks, 0, tokens, sequence.block_table());
+        cache.insert(blocks, Salt::default(), tokens, sequence.block_table());
         blocks.release(&mut sequence);
     }
 
     fn positions(cache: &PrefixCache, tokens: &[u32]) -> usize {
-        cache.find(0, tokens).iter().map(|hit| hit.positions).sum()
+        cache
+            .find(Salt::default(), tokens)
+            .iter()
+            .map(|hit| hit.positions)
+            .sum()
     }
 
     fn numbers(from: u32, count: usize) -> Vec<u32> {
@@ -312,7 +325,7 @@ mod tests {
         let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
         keep(&mut cache, &mut blocks, &numbers(0, 2 * PAGE));
         keep(&mut cache, &mut blocks, &numbers(1000, PAGE));
-        cache.touch(&cache.find(0, &numbers(0, PAGE)));
+        cache.touch(&cache.find(Salt::default(), &numbers(0, PAGE)));
         assert_eq!(cache.evictable(&blocks), 3);
         // The second page of the first is the oldest; then the other sequence.
         cache.evict(&mut blocks, false);
@@ -328,7 +341,7 @@ mod tests {
     fn pages_in_use_are_given_up_last() {
         let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
         keep(&mut cache, &mut blocks, &numbers(0, PAGE));
-        let page = cache.find(0, &numbers(0, PAGE))[0].page;
+        let page = cache.find(Salt::default(), &numbers(0, PAGE))[0].page;
         let mut sequence = Sequence::new();
         blocks.adopt(&mut sequence, page, PAGE);
         keep(&mut cache, &mut blocks, &numbers(1000, PAGE));
@@ -342,16 +355,25 @@ mod tests {
     #[test]
     fn beginnings_of_another_salt_are_not_found_and_leave_nothing_behind() {
         let (mut cache, mut blocks) = (PrefixCache::new(), BlockPool::new(100));
-        for salt in 1..=20 {
+        let salt = |number: u64| Salt {
+            request: number / 2,
+            adapter: (number % 2 == 1).then_some(number),
+        };
+        for number in 1..=20 {
             let mut sequence = Sequence::new();
             blocks.reserve(&mut sequence, PAGE).unwrap();
             sequence.set_len(PAGE);
-            cache.insert(&mut blocks, salt, &numbers(0, PAGE), sequence.block_table());
+            cache.insert(
+                &mut blocks,
+                salt(number),
+                &numbers(0, PAGE),
+                sequence.block_table(),
+            );
             blocks.release(&mut sequence);
         }
         assert_eq!(blocks.pages_in_use(), 20);
-        assert!(cache.find(0, &numbers(0, PAGE)).is_empty());
-        assert_eq!(cache.find(7, &numbers(0, PAGE))[0].positions, PAGE);
+        assert!(cache.find(Salt::default(), &numbers(0, PAGE)).is_empty());
+        assert_eq!(cache.find(salt(7), &numbers(0, PAGE))[0].positions, PAGE);
         while cache.evict(&mut blocks, false) {}
         assert_eq!(blocks.pages_in_use(), 0);
         assert!(cache.roots.is_empty() && cache.nodes.iter().all(Option::is_none));

@@ -3,6 +3,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
+pub mod adapter;
 pub mod bundle;
 pub mod checkpoint;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod safetensors;
 pub mod template;
 pub mod tokenizer;
 
+pub use adapter::Adapter;
 pub use checkpoint::{TensorSource, TensorView};
 pub use config::Config;
 pub use error::Error;

@@ -87,6 +87,8 @@ settings! {
     listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), Text;
     /// Models to serve: names of the catalogue, paths, or NAME=PATH.
     models: Vec<String> = Vec::new(), List;
+    /// LoRA adapters of the models: NAME=PATH, or NAME=PATH@MODEL where several models are served.
+    adapters: Vec<String> = Vec::new(), List;
     /// Positions of a model's context; 0: the model's own.
     context: usize = 0, Number;
     /// Positions for all requests of a model together, and for what is kept of those that ended; 0:

@@ -127,6 +127,7 @@ pub(crate) async fn start(app: &Arc<App>, mut order: Order) -> ApiResult<Answers
     let begun = Instant::now();
     order.request.deadline = Some(begun + timeout);
     order.request.client = order.caller.client;
+    order.request.adapter.clone_from(&order.model.adapter);
     let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX.saturating_mul(order.n.max(1)));
     let cancels: Arc<OnceLock<Vec<CancelHandle>>> = Arc::default();
     let overflowed: Arc<AtomicBool> = Arc::default();

@@ -37,6 +37,6 @@ mod toolcall;
 pub mod usage;
 
 pub use config::{Config, ConfigError};
-pub use models::ModelSource;
+pub use models::{AdapterSource, ModelSource};
 pub use server::{Options, ServeError, run};
 pub use telemetry::{TelemetryError, TelemetrySettings};

@@ -183,6 +183,8 @@ impl Metrics {
 fn render_engines(out: &mut String, models: &Models) {
     let loads: Vec<(&str, EngineLoad)> = models
         .list()
+        // Adapters share their model's engine.
+        .filter(|model| model.parent.is_none())
         .filter_map(|model| Some((model.name, model.loaded?.engine.load())))
         .collect();
     let gauges: [Row<EngineLoad, usize>; 4] = [

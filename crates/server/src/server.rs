@@ -1,5 +1,6 @@
 //! Starts the server, tells when it listens, and ends it in order.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -149,12 +150,27 @@ fn check_names(models: &[ModelSource]) -> Result<(), ServeError> {
     if models.is_empty() {
         return Err(ServeError::NoModel);
     }
-    for (index, model) in models.iter().enumerate() {
-        if models[..index].iter().any(|other| other.name == model.name) {
-            return Err(ServeError::SameName(model.name.clone()));
+    let names = models.iter().flat_map(|model| {
+        let adapters = model.adapters.iter().map(|adapter| &adapter.name);
+        adapters.chain([&model.name])
+    });
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(ServeError::SameName(name.clone()));
         }
     }
-    Ok(())
+    // An adapter under a model's other name would never be found, or the model not.
+    let aliases = models.iter().flat_map(|model| &model.aliases);
+    let adapters: BTreeSet<_> = models
+        .iter()
+        .flat_map(|model| &model.adapters)
+        .map(|it| &it.name)
+        .collect();
+    match aliases.into_iter().find(|alias| adapters.contains(alias)) {
+        Some(alias) => Err(ServeError::SameName(alias.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Loads the first model, so that the first request need not wait for it.

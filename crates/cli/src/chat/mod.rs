@@ -10,10 +10,11 @@ mod session;
 mod settings;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use terang_engine::EngineOptions;
 
+use crate::adapters;
 use crate::args;
 use crate::catalogue::{Catalogue, Recommended};
 use crate::compute::Compute;
@@ -28,6 +29,9 @@ pub(crate) use session::explain;
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &args::Chat) -> Outcome<()> {
     // Wrong settings, missing files and the like are found before a model is fetched or loaded.
     let settings = settings::Settings::from_args(&args.sampling)?;
+    if let Some(adapter) = &args.adapter {
+        adapters::check(adapter)?;
+    }
     let attachments = attachments::read_files(&args.file)?;
     let asked = args.prompt.join(" ");
     let piped = if std::io::stdin().is_terminal() {
@@ -41,6 +45,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &args::Chat) -> Outcom
         compute,
         context: args.sampling.context,
         draft: args.draft.as_deref(),
+        adapter: args.adapter.as_deref(),
         quiet: args.quiet || args.json,
     };
     match question {
@@ -56,6 +61,8 @@ struct Ready<'a> {
     context: Option<u32>,
     /// The smaller model that guesses ahead.
     draft: Option<&'a str>,
+    /// What is put on top of the model.
+    adapter: Option<&'a Path>,
     quiet: bool,
 }
 
@@ -74,7 +81,11 @@ impl Ready<'_> {
             context_len: self.context.map(|c| c as usize),
             ..self.compute.engine(self.data)
         };
-        session::Session::load(model, draft, &options, &progress)
+        let session = session::Session::load(model, draft, &options, &progress)?;
+        match self.adapter {
+            Some(adapter) => session.with_adapter(adapter),
+            None => Ok(session),
+        }
     }
 }
 

@@ -27,6 +27,8 @@ const PREFILL_SHOWN_AFTER: Duration = Duration::from_millis(400);
 pub(super) struct Session {
     engine: Engine,
     model: Located,
+    /// The engine's name of what is put on top of the model.
+    adapter: Option<String>,
 }
 
 /// A finished answer.
@@ -90,7 +92,20 @@ impl Session {
             return Err(Problem::Interrupted);
         }
         let engine = engine.map_err(|e| explain(&e))?;
-        Ok(Self { engine, model })
+        Ok(Self {
+            engine,
+            model,
+            adapter: None,
+        })
+    }
+
+    /// Puts the adapter at `path` on top of the model.
+    pub(super) fn with_adapter(mut self, path: &Path) -> Outcome<Self> {
+        let name = path.display().to_string();
+        let added = self.engine.add_adapter(&name, path);
+        added.map_err(|error| explain(&error))?;
+        self.adapter = Some(name);
+        Ok(self)
     }
 
     /// The catalogue's name, or the path.
@@ -118,6 +133,7 @@ impl Session {
         show: &mut dyn FnMut(&str) -> Outcome<()>,
     ) -> Outcome<Answer> {
         let request = Request {
+            adapter: self.adapter.clone(),
             sampling: settings.sampling(self.recommended()),
             max_tokens: settings.max_tokens,
             stop: settings.stop.clone(),

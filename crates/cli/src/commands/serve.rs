@@ -6,9 +6,10 @@ use terang_engine::load::DEFAULT_CONTEXT_LEN;
 use terang_engine::{EngineOptions, Limits, Sampling};
 use terang_server::{Config, ModelSource, Options};
 
+use crate::adapters;
 use crate::args::Serve;
 use crate::catalogue::{Catalogue, Recommended};
-use crate::chat::{self, Located};
+use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::messages::Msg;
@@ -29,6 +30,12 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
             .map(|name| source(data, Some(name), &progress))
             .collect::<Outcome<_>>()?
     };
+    let mut models: Vec<ModelSource> = models;
+    let names: Vec<Vec<String>> = models.iter().map(names).collect();
+    for called in &config.adapters {
+        let (model, adapter) = adapters::parse(called, &names)?;
+        models[model].adapters.push(adapter);
+    }
     let name = models.first().map_or_else(String::new, |m| m.name.clone());
     let options = Options {
         engine: EngineOptions {
@@ -92,6 +99,9 @@ pub(super) fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
     if !args.model.is_empty() {
         flags.push(("models".to_owned(), args.model.join(",")));
     }
+    if !args.adapter.is_empty() {
+        flags.push(("adapters".to_owned(), args.adapter.join(",")));
+    }
     for (name, file) in [("tls_cert", &args.tls_cert), ("tls_key", &args.tls_key)] {
         if let Some(file) = file {
             flags.push((name.to_owned(), file.clone()));
@@ -120,21 +130,27 @@ fn source(data: &DataDir, called: Option<&str>, progress: &Progress) -> Outcome<
     let entry = catalogue.find(&model.name);
     let aliases = entry.map(|entry| entry.aliases.clone()).unwrap_or_default();
     Ok(ModelSource {
-        name: given.unwrap_or_else(|| public_name(&model, entry.is_some())),
+        name: given.unwrap_or_else(|| public_name(&model.name, entry.is_some())),
         aliases,
         sampling: sampling(&model.recommended),
         path: model.path,
+        adapters: Vec::new(),
     })
 }
 
+/// All names of a model.
+fn names(model: &ModelSource) -> Vec<String> {
+    [std::slice::from_ref(&model.name), &model.aliases].concat()
+}
+
 /// Clients are told a name and no path of this machine.
-fn public_name(model: &Located, in_catalogue: bool) -> String {
-    let path = Path::new(&model.name);
+pub(super) fn public_name(called: &str, in_catalogue: bool) -> String {
+    let path = Path::new(called);
     match path.file_stem().filter(|_| !in_catalogue) {
         Some(stem) if path.is_file() => stem.to_string_lossy().into_owned(),
-        _ if in_catalogue => model.name.clone(),
+        _ if in_catalogue => called.to_owned(),
         _ => path.file_name().map_or_else(
-            || model.name.clone(),
+            || called.to_owned(),
             |name| name.to_string_lossy().into_owned(),
         ),
     }

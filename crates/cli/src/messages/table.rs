@@ -97,6 +97,20 @@ messages! {
         "{path}: found {found} bytes, expected {expected}; remove it with terang rm and pull it again",
         "{path}: ditemukan {found} byte, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
 
+    // Adapters.
+    AdapterForm { adapter } =
+        "adapter {adapter}: allowed NAME=PATH or NAME=PATH@MODEL",
+        "adaptor {adapter}: seharusnya NAME=PATH atau NAME=PATH@MODEL";
+    AdapterModel { name, models } =
+        "adapter {name}: several models are served; add @ and one of {models}",
+        "adaptor {name}: beberapa model dilayani; tambahkan @ dan salah satu dari {models}";
+    AdapterPathMissing { path } =
+        "{path}: no such adapter file or folder",
+        "{path}: berkas atau folder adaptor tidak ada";
+    AdapterPathWrong { path } =
+        "{path}: not an adapter; allowed a .gguf file, or a folder with adapter_config.json and adapter_model.safetensors",
+        "{path}: bukan adaptor; yang diterima berkas .gguf, atau folder dengan adapter_config.json dan adapter_model.safetensors";
+
     // Serving.
     Serving { name, url } =
         "{name} is served at {url}; Ctrl-C ends it",
@@ -162,6 +176,16 @@ messages! {
         "model {name}: {size}, its size is right (--full compares its sha-256)",
         "model {name}: {size}, ukurannya benar (--full membandingkan sha-256)";
     DoctorModelWhole { name, size } = "model {name}: {size}, its sha-256 is right", "model {name}: {size}, sha-256 cocok";
+    DoctorAdapter { name, model, size } =
+        "adapter {name}: {size}, fits model {model}",
+        "adaptor {name}: {size}, cocok dengan model {model}";
+    DoctorAdapterUnchecked { name, model } =
+        "adapter {name}: not checked, since model {model} could not be read",
+        "adaptor {name}: tidak diperiksa, karena model {model} tidak dapat dibaca";
+    DoctorAdapterUncheckedNext {} = "see to the model first", "bereskan modelnya dahulu";
+    DoctorAdapterNext { name } =
+        "correct the setting adapters, or make {name} anew for this model",
+        "perbaiki pengaturan adapters, atau buat ulang {name} untuk model ini";
     DoctorModelBrokenNext { name } =
         "get {name} again, or serve another model",
         "ambil lagi {name}, atau layani model lain";

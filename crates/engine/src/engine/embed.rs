@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
+use terang_model::Adapter;
+
 use super::Engine;
 use super::handle::{CancelHandle, Place};
 use super::sink::Outlet;
@@ -21,6 +23,8 @@ const AT_ONCE: usize = 16;
 /// For whom embeddings are, and how long they may take.
 #[derive(Clone, Debug, Default)]
 pub struct EmbedOptions {
+    /// The adapter that the texts go through, as in [`Request`](crate::Request).
+    pub adapter: Option<String>,
     /// Whose call it is: the waiting line is fair between clients.
     pub client: u64,
     /// Higher ones are let in first.
@@ -47,6 +51,7 @@ impl Engine {
         if self.hidden_size == 0 {
             return Err(Error::Unavailable { what: "embeddings" });
         }
+        let adapter = self.adapters.find(options.adapter.as_deref())?;
         let mut inputs = VecDeque::with_capacity(tokens.len());
         for (index, tokens) in tokens.into_iter().enumerate() {
             let prompt = self.encode(&Prompt::Tokens(tokens))?;
@@ -74,7 +79,7 @@ impl Engine {
                     stopping: Arc::clone(&self.stopping),
                     place: None,
                 };
-                match self.begin_embedding(prompt, options, sink) {
+                match self.begin_embedding(prompt, adapter.clone(), options, sink) {
                     Ok(()) => {
                         inputs.pop_front();
                         under_way += 1;
@@ -94,6 +99,7 @@ impl Engine {
     fn begin_embedding(
         &self,
         prompt: &[u32],
+        adapter: Option<Arc<Adapter>>,
         options: &EmbedOptions,
         mut sink: EmbeddingSink,
     ) -> Result<()> {
@@ -104,6 +110,7 @@ impl Engine {
             client: options.client,
             priority: options.priority,
             deadline: options.deadline,
+            adapter,
             harvest: Some(Harvest::hidden(prompt.len(), self.hidden_size)),
             ..Job::new(prompt.to_vec(), sampler, 0)
         };

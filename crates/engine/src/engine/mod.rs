@@ -4,6 +4,7 @@
 //! wrong with it is that call's error and a long prompt of one does not delay the tokens of
 //! another. The engine's thread runs all requests together, step by step.
 
+mod adapters;
 mod embed;
 mod handle;
 mod sink;
@@ -28,6 +29,7 @@ use crate::scheduler::{Budget, Harvest, Job, Scheduler};
 use crate::speculate::Speculation;
 use crate::text::Text;
 use crate::{Error, Event, Prompt, Request, Result};
+use adapters::Adapters;
 use handle::Place;
 use sink::{EventSink, Listener, Outlet};
 
@@ -60,6 +62,7 @@ impl Default for Limits {
 pub struct Engine {
     text: Text,
     grammars: Grammars,
+    adapters: Adapters,
     vocab_size: usize,
     context_len: usize,
     hidden_size: usize,
@@ -89,6 +92,7 @@ impl Engine {
     ) -> Result<Self> {
         let (vocab_size, context_len) = (runner.vocab_size(), runner.context_len());
         let hidden_size = runner.hidden_size();
+        let adapters = Adapters::new(runner.config());
         let (queue, submissions) = mpsc::channel();
         let stopping = Arc::new(AtomicBool::new(false));
         let budget = Budget {
@@ -108,6 +112,7 @@ impl Engine {
         Ok(Self {
             grammars: Grammars::new(text.shared_tokenizer(), vocab_size),
             text,
+            adapters,
             vocab_size,
             context_len,
             hidden_size,
@@ -171,6 +176,7 @@ impl Engine {
     fn enqueue(&self, request: Request, listeners: Vec<Listener>) -> Result<Vec<CancelHandle>> {
         let submitted = Instant::now();
         request.validate(self.vocab_size)?;
+        let adapter = self.adapters.find(request.adapter.as_deref())?;
         let prompt = self.encode(&request.prompt)?;
         let room = self.context_len.saturating_sub(prompt.len());
         let max_tokens = request.max_tokens.map_or(room, |tokens| tokens.min(room));
@@ -209,6 +215,7 @@ impl Engine {
                 client: request.client,
                 priority: request.priority,
                 cache_salt: request.cache_salt,
+                adapter: adapter.clone(),
                 logprobs: request.logprobs,
                 matcher: matcher.as_ref().map(Matcher::fork),
                 harvest: request

@@ -1,5 +1,6 @@
 //! The decoder as a [`Runner`].
 
+use terang_model::Config;
 use terang_model::decoder::{BlockPool, Chunk, Decoder, KvPool, Logits, PAGE};
 
 use super::Runner;
@@ -47,6 +48,10 @@ impl Runner for DecoderRunner {
 
     fn context_len(&self) -> usize {
         self.context_len
+    }
+
+    fn config(&self) -> Option<&Config> {
+        Some(self.decoder.config())
     }
 
     fn blocks(&mut self) -> &mut BlockPool {

@@ -7,6 +7,8 @@ mod decoder;
 pub use decoder::DecoderRunner;
 pub use terang_model::decoder::{BlockPool, Chunk, Logits, LogitsWanted, PAGE, Page, Sequence};
 
+use terang_model::Config;
+
 use crate::Result;
 
 /// A model with a cache for many sequences.
@@ -19,6 +21,11 @@ pub trait Runner: Send {
 
     /// Most positions of one sequence. The cache holds at least one of that length.
     fn context_len(&self) -> usize;
+
+    /// The model's description, which adapters must fit; `None`: this one takes no adapters.
+    fn config(&self) -> Option<&Config> {
+        None
+    }
 
     /// Who holds which page of the cache.
     fn blocks(&mut self) -> &mut BlockPool;

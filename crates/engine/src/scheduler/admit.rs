@@ -7,7 +7,7 @@ use super::Scheduler;
 use super::task::{Running, Sink, Task};
 use crate::metrics::Counters;
 use crate::prefix::Hit;
-use crate::runner::{PAGE, Runner, Sequence};
+use crate::runner::{PAGE, Runner};
 use crate::{Error, FinishReason};
 
 impl<R: Runner, S: Sink> Scheduler<R, S> {
@@ -46,7 +46,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
             let Some(mut task) = self.line.take_next() else {
                 break;
             };
-            let hits = self.prefix.find(task.cache_salt, task.reusable());
+            let hits = self.prefix.find(task.salt, task.reusable());
             let known: usize = hits.iter().map(|hit| hit.positions).sum();
             if self.prefill_in_common(&task) >= known + PAGE {
                 held_back.push(task);
@@ -70,9 +70,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
 
     /// The longest beginning that a task shares with a prompt in evaluation.
     fn prefill_in_common(&self, task: &Task<S>) -> usize {
-        let alike = |running: &&Running<S>| {
-            running.in_prefill() && running.task.cache_salt == task.cache_salt
-        };
+        let alike = |running: &&Running<S>| running.in_prefill() && running.task.salt == task.salt;
         let shared = self.running.iter().filter(alike).map(|running| {
             let pairs = running.task.tokens.iter().zip(task.reusable());
             pairs.take_while(|(a, b)| a == b).count()
@@ -82,7 +80,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
 
     /// Gives a task what the cache holds of its tokens.
     fn begin(&mut self, mut task: Task<S>, hits: &[Hit]) -> Running<S> {
-        let mut sequence = Sequence::new();
+        let mut sequence = task.new_sequence();
         self.prefix.touch(hits);
         for hit in hits {
             let blocks = self.runner.blocks();

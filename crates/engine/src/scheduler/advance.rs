@@ -7,7 +7,7 @@ use super::task::{Running, Sink};
 use super::{Scheduler, Share};
 use crate::logprob::token_logprob;
 use crate::metrics::Counters;
-use crate::runner::{Chunk, LogitsWanted, PAGE, Runner, Sequence};
+use crate::runner::{Chunk, LogitsWanted, PAGE, Runner};
 use crate::{FinishReason, Result, TokenLogprob};
 
 /// A chunk that was evaluated.
@@ -167,7 +167,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
                 }
                 let from = &self.running[index].sequence;
                 let (pages, len) = (from.block_table().to_vec(), from.len());
-                let mut sequence = Sequence::new();
+                let mut sequence = sibling.new_sequence();
                 for (page, start) in pages.into_iter().zip((0..len).step_by(PAGE)) {
                     let blocks = self.runner.blocks();
                     blocks.adopt(&mut sequence, page, (len - start).min(PAGE));

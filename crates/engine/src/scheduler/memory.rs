@@ -65,7 +65,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         let evaluated = &running.task.tokens[..running.sequence.len()];
         self.prefix.insert(
             blocks,
-            running.task.cache_salt,
+            running.task.salt,
             evaluated,
             running.sequence.block_table(),
         );
@@ -78,7 +78,7 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
         let whole = running.sequence.len() / PAGE * PAGE;
         self.prefix.insert(
             self.runner.blocks(),
-            running.task.cache_salt,
+            running.task.salt,
             &running.task.tokens[..whole],
             running.sequence.block_table(),
         );

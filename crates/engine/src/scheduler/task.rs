@@ -1,11 +1,15 @@
 //! One request on its way: its tokens, how they are chosen, and who is told.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use terang_model::Adapter;
 
 use super::harvest::Harvest;
 use super::line::Standing;
 use crate::constraint::Matcher;
 use crate::logprob::token_logprob;
+use crate::prefix::Salt;
 use crate::runner::{Logits, LogitsWanted, Sequence};
 use crate::sampler::Sampler;
 use crate::speculate::{Lookup, Wish};
@@ -29,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) priority: i32,
     /// Whom beginnings are shared with.
     pub(crate) cache_salt: u64,
+    /// What its tokens go through besides the model.
+    pub(crate) adapter: Option<Arc<Adapter>>,
     /// Log-probabilities of the tokens chosen, with this many alternatives.
     pub(crate) logprobs: Option<usize>,
     /// What is wanted of the prompt itself.
@@ -51,6 +57,7 @@ impl Job {
             client: 0,
             priority: 0,
             cache_salt: 0,
+            adapter: None,
             logprobs: None,
             harvest: None,
             matcher: None,
@@ -107,7 +114,8 @@ pub(super) struct Task<S> {
     min_tokens: usize,
     deadline: Option<Instant>,
     pub(super) standing: Standing,
-    pub(super) cache_salt: u64,
+    pub(super) salt: Salt,
+    adapter: Option<Arc<Adapter>>,
     logprobs: Option<usize>,
     /// Until all of it is there.
     pub(super) harvest: Option<Harvest>,
@@ -180,7 +188,11 @@ impl<S: Sink> Task<S> {
             min_tokens: job.min_tokens,
             deadline: job.deadline,
             standing: Standing::new(job.client, job.priority),
-            cache_salt: job.cache_salt,
+            salt: Salt {
+                request: job.cache_salt,
+                adapter: job.adapter.as_ref().map(|adapter| adapter.id()),
+            },
+            adapter: job.adapter,
             logprobs: job.logprobs,
             harvest: job.harvest,
             matcher: job.matcher,
@@ -194,6 +206,11 @@ impl<S: Sink> Task<S> {
             logits: Vec::new(),
             sink,
         }
+    }
+
+    /// A sequence for its tokens, without positions.
+    pub(super) fn new_sequence(&self) -> Sequence {
+        Sequence::with_adapter(self.adapter.clone())
     }
 
     /// The tokens that may come from the cache: all but the last, which must be evaluated to have

@@ -8,7 +8,17 @@ use crate::gguf::Gguf;
 use crate::{Error, Result, TensorSource};
 use terang_kernels::quant;
 
-const SUPPORTED: &str = "llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3, grok";
+pub(crate) const SUPPORTED: &str = "llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3, grok";
+
+/// How the converter orders the rows of query and key projections of an architecture; `None` for one
+/// that is not supported.
+pub(crate) fn pairing(architecture: &str) -> Option<RopePairing> {
+    let known = SUPPORTED.split(", ").any(|known| known == architecture);
+    known.then_some(match architecture {
+        "llama" | "smollm3" => RopePairing::Interleaved,
+        _ => RopePairing::Half,
+    })
+}
 
 /// Keys of one architecture: `{architecture}.{name}`.
 struct Keys<'a> {
@@ -22,17 +32,16 @@ impl Config {
         let architecture = gguf.metadata().str("general.architecture")?;
         let keys = Keys { gguf, architecture };
         // First of all: what other architectures need and have is known to them alone.
-        if !SUPPORTED.split(", ").any(|known| known == architecture) {
+        let Some(pairing) = pairing(architecture) else {
             return Err(keys.unsupported("general.architecture", architecture, SUPPORTED));
-        }
+        };
         let mut config = keys.base()?;
         match architecture {
-            "llama" => keys.interleave(&mut config),
+            "llama" => {}
             "qwen2" => config.qkv_bias = true,
             "qwen3" | "qwen3moe" => config.qk_norm = true,
             "gemma2" | "gemma3" => keys.gemma(&mut config)?,
             "smollm3" => {
-                keys.interleave(&mut config);
                 // Every fourth layer has no positions.
                 for layer in config.layers.iter_mut().skip(3).step_by(4) {
                     layer.rope = None;
@@ -40,6 +49,9 @@ impl Config {
             }
             "grok" => keys.grok(&mut config)?,
             _ => unreachable!("an architecture that is not supported"),
+        }
+        for rope in &mut config.rope {
+            rope.pairing = pairing;
         }
         validate(gguf.path(), &config)?;
         Ok(config)
@@ -224,14 +236,6 @@ impl Keys<'_> {
                 })
             }
             other => Err(self.unsupported(&key, other, "none, linear, yarn")),
-        }
-    }
-
-    /// The converter permutes the rows of these architectures to pair neighbours.
-    #[allow(clippy::unused_self, reason = "reads with its siblings")]
-    fn interleave(&self, config: &mut Config) {
-        for rope in &mut config.rope {
-            rope.pairing = RopePairing::Interleaved;
         }
     }
 

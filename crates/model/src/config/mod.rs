@@ -6,6 +6,7 @@ mod gguf;
 mod hf;
 mod validate;
 
+pub(crate) use gguf::{SUPPORTED as GGUF_ARCHITECTURES, pairing as gguf_pairing};
 use validate::{limit_layers, positive, shared_width, validate};
 
 /// Everything the decoder needs to know besides the weights.

@@ -6,7 +6,9 @@
 //! copy. Invariant: a page is in the free list exactly when nobody holds it.
 
 use super::PAGE;
+use crate::adapter::Adapter;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// A page's number in its pool.
 pub type Page = usize;
@@ -26,12 +28,27 @@ pub struct BlockPool {
 pub struct Sequence {
     block_table: Vec<Page>,
     len: usize,
+    adapter: Option<Arc<Adapter>>,
 }
 
 impl Sequence {
     /// A sequence without positions.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A sequence without positions, all of whose tokens go through an adapter, if there is one.
+    /// What is in the cache under one adapter is of no use under another.
+    pub fn with_adapter(adapter: Option<Arc<Adapter>>) -> Self {
+        Self {
+            adapter,
+            ..Self::default()
+        }
+    }
+
+    /// What its tokens go through besides the model.
+    pub fn adapter(&self) -> Option<&Arc<Adapter>> {
+        self.adapter.as_ref()
     }
 
     /// Positions in the cache.

@@ -3,9 +3,11 @@
 //! Shapes: `n` tokens of all chunks together; `d` hidden size; `q` and `kv` widths of queries and of
 //! keys; `f` width of the feed-forward layer. Rows are tokens.
 
-use super::layers::{feed_forward, mixture, norm, product, residual};
+use super::adapting::Adapting;
+use super::layers::{activate, mixture, norm, product, residual};
 use super::weights::FeedForward;
 use super::{Chunk, Decoder, KvPool, Logits, LogitsWanted, PAGE, Page};
+use crate::adapter::Projection;
 use crate::config::{Activation, LayerConfig, RopePairing};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(super) struct Scratch {
     pub(super) expert_in: Vec<f32>,
     pub(super) expert_out: Vec<f32>,
     pub(super) activations: Activations,
+    adapting: Adapting,
     /// By page, ascending.
     writes: Vec<PageWrite>,
     /// For each rotary embedding, `[n, dim / 2]`.
@@ -60,10 +63,10 @@ struct PageWrite {
 
 /// A chunk's place in the batch.
 #[derive(Clone, Copy)]
-struct Place {
-    first_row: usize,
+pub(super) struct Place {
+    pub(super) first_row: usize,
     start: usize,
-    tokens: usize,
+    pub(super) tokens: usize,
 }
 
 impl Decoder {
@@ -85,12 +88,14 @@ impl Decoder {
         self.embed(chunks)?;
         self.rotations(&places);
         self.page_writes(chunks, &places);
+        self.scratch.adapting.begin(chunks, &places);
         for index in 0..self.weights.layers.len() {
             self.layer(index, kv, chunks, &places);
         }
         for (chunk, place) in chunks.iter_mut().zip(&places) {
             chunk.sequence.set_len(place.start + place.tokens);
         }
+        self.scratch.adapting.end();
         self.final_hidden(chunks, &places);
         self.head(chunks, &places);
         Ok(self.logits())
@@ -253,19 +258,18 @@ impl Decoder {
                 );
             }
             (FeedForward::Dense(mlp), _) => {
-                let n = s.normed.len() / config.hidden_size;
-                let input = &s.normed;
-                let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
-                feed_forward(cpu, pool, gate, mlp, input, n, act, gate_up, hidden);
-                product(
-                    cpu,
-                    pool,
-                    &[&mlp.down],
-                    &s.hidden,
-                    n,
-                    &mut s.activations,
-                    &mut s.normed,
-                );
+                let (d, width) = (config.hidden_size, config.intermediate_size);
+                let n = s.normed.len() / d;
+                let (act, up) = (&mut s.activations, &mut s.gate_up);
+                product(cpu, pool, &[&mlp.gate, &mlp.up], &s.normed, n, act, up);
+                let both = [(Projection::Gate, 0), (Projection::Up, width)];
+                let (adapting, x) = (&mut s.adapting, &s.normed);
+                adapting.add(cpu, pool, index, &both, x, d, up, 2 * width);
+                activate(cpu, pool, gate, n, up, &mut s.hidden);
+                let (x, y) = (&s.hidden, &mut s.normed);
+                product(cpu, pool, &[&mlp.down], x, n, act, y);
+                let down = [(Projection::Down, 0)];
+                adapting.add(cpu, pool, index, &down, x, width, y, d);
             }
             (FeedForward::Experts { .. }, None) => unreachable!("experts without their shape"),
         }
@@ -305,6 +309,14 @@ impl Decoder {
             &mut s.activations,
             &mut s.qkv,
         );
+        let columns = [
+            (Projection::Q, 0),
+            (Projection::K, q_width),
+            (Projection::V, q_width + kv_width),
+        ];
+        let (x, d) = (&s.normed, config.hidden_size);
+        let adapting = &mut s.adapting;
+        adapting.add(cpu, pool, index, &columns, x, d, &mut s.qkv, width);
         let rotation = rope.map(|r| (config.rope[r].pairing, &s.cos[r], &s.sin[r]));
         let pairs = rope.map_or(0, |r| self.frequencies[r].len());
         rows::for_rows(pool, n, &mut s.qkv, |range, qkv| {
@@ -387,6 +399,10 @@ impl Decoder {
             &mut s.activations,
             &mut s.normed,
         );
+        let (x, y) = (&s.attended, &mut s.normed);
+        let output = [(Projection::O, 0)];
+        let adapting = &mut s.adapting;
+        adapting.add(cpu, pool, index, &output, x, q_width, y, d);
     }
 
     /// Norms the rows of chunks that want hidden states.

@@ -86,26 +86,17 @@ pub(super) fn product(
     });
 }
 
-/// `hidden = gate(x Wg^T) * (x Wu^T)` for `n` rows.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "buffers are separate parts of the scratch"
-)]
-pub(super) fn feed_forward(
+/// `hidden = gate(g) * u` for `n` rows of `[g, u]`.
+pub(super) fn activate(
     cpu: Cpu,
     pool: &ThreadPool,
     gate: Gate,
-    mlp: &Mlp,
-    x: &[f32],
     n: usize,
-    activations: &mut Activations,
-    gate_up: &mut Vec<f32>,
+    gate_up: &[f32],
     hidden: &mut Vec<f32>,
 ) {
-    product(cpu, pool, &[&mlp.gate, &mlp.up], x, n, activations, gate_up);
-    let width = mlp.gate.matrix.rows();
+    let width = gate_up.len() / n / 2;
     hidden.resize(n * width, 0.0);
-    let gate_up = &*gate_up;
     rows::for_rows(pool, n, hidden, |range, hidden| {
         let part = &gate_up[range.start * 2 * width..range.end * 2 * width];
         rows::gated(cpu, gate, part, width, hidden);
@@ -163,8 +154,16 @@ pub(super) fn mixture(
             s.expert_in.extend_from_slice(&x[token * d..][..d]);
         }
         let m = tokens.len();
-        let (act, gate_up, hidden) = (&mut s.activations, &mut s.gate_up, &mut s.hidden);
-        feed_forward(cpu, pool, gate, mlp, &s.expert_in, m, act, gate_up, hidden);
+        product(
+            cpu,
+            pool,
+            &[&mlp.gate, &mlp.up],
+            &s.expert_in,
+            m,
+            &mut s.activations,
+            &mut s.gate_up,
+        );
+        activate(cpu, pool, gate, m, &s.gate_up, &mut s.hidden);
         product(
             cpu,
             pool,

@@ -4,6 +4,7 @@
 //! new tokens; what a sequence gets does not depend on the others, on how its prompt was cut, or on
 //! the number of threads.
 
+mod adapting;
 mod blocks;
 mod cache;
 mod forward;
@@ -16,10 +17,12 @@ pub use blocks::{BlockPool, Page, PageCopy, Sequence};
 pub use cache::KvPool;
 pub use packed_file::PackedCache;
 pub use terang_kernels::attention::{KvType, PAGE};
+pub(crate) use weights::PREFIXES;
 pub use weights::Products;
 
 use crate::config::Config;
 use crate::{Result, TensorSource};
+use forward::Place;
 use rope::Frequencies;
 use std::sync::Arc;
 use terang_kernels::attention::KvLayout;

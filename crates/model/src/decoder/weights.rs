@@ -80,7 +80,8 @@ struct Loader<'a> {
 /// Gives the names of a layer's tensor: GGUF's or Hugging Face's.
 type Names<'a> = &'a dyn Fn(&[&str], &[&str]) -> Vec<String>;
 
-const PREFIXES: [&str; 4] = [
+/// What may stand before `layers.` in Hugging Face names.
+pub(crate) const PREFIXES: [&str; 4] = [
     "model.",
     "",
     "language_model.model.",

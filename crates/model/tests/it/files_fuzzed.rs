@@ -51,7 +51,7 @@ fn try_safetensors(bytes: &[u8]) {
 }
 
 /// Replaces, inserts or takes out bytes at places given as fractions of the length.
-fn mutate(bytes: &mut Vec<u8>, changes: &[(f64, u8, Vec<u8>)]) {
+pub(crate) fn mutate(bytes: &mut Vec<u8>, changes: &[(f64, u8, Vec<u8>)]) {
     for (place, kind, with) in changes {
         let at = ((bytes.len() as f64 * place) as usize).min(bytes.len());
         let end = (at + with.len()).min(bytes.len());
@@ -64,7 +64,7 @@ fn mutate(bytes: &mut Vec<u8>, changes: &[(f64, u8, Vec<u8>)]) {
 }
 
 /// Changes, half of them in the first tenth of the file and of eight bytes, as the counts are.
-fn changes() -> impl Strategy<Value = Vec<(f64, u8, Vec<u8>)>> {
+pub(crate) fn changes() -> impl Strategy<Value = Vec<(f64, u8, Vec<u8>)>> {
     let place = prop_oneof![0.0..0.1, 0.0..1.0];
     let extreme = prop_oneof![
         Just(u64::MAX),

@@ -1,6 +1,8 @@
 //! Tests of the public interface of `terang-model`, in one binary.
 #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod adapters;
+mod adapters_hostile;
 mod bounds;
 mod broken_weights;
 mod config_gguf;

@@ -22,7 +22,7 @@ pub(crate) fn families() -> Vec<PathBuf> {
     all
 }
 
-fn decoder(path: &Path, cpu: Cpu, threads: usize) -> Decoder {
+pub(crate) fn decoder(path: &Path, cpu: Cpu, threads: usize) -> Decoder {
     let checkpoint = Checkpoint::open(path).unwrap();
     let config = match &checkpoint {
         Checkpoint::Gguf(gguf) => Config::from_gguf(gguf),
@@ -46,7 +46,7 @@ fn decoder(path: &Path, cpu: Cpu, threads: usize) -> Decoder {
 }
 
 /// Tokens and reference logits, `[tokens, vocab]`.
-fn expected(folder: &Path) -> (Vec<u32>, Vec<f32>) {
+pub(crate) fn expected(folder: &Path) -> (Vec<u32>, Vec<f32>) {
     let file = terang_model::safetensors::Safetensors::open(&folder.join("expected.safetensors"));
     let file = file.unwrap();
     let floats = |name: &str| -> Vec<f32> {
@@ -65,8 +65,17 @@ fn expected(folder: &Path) -> (Vec<u32>, Vec<f32>) {
 
 /// Logits of all tokens, the prompt cut into chunks of these sizes, over and over.
 pub(crate) fn run(decoder: &mut Decoder, tokens: &[u32], sizes: &[usize]) -> Vec<f32> {
+    run_sequence(decoder, Sequence::new(), tokens, sizes)
+}
+
+/// [`run`] with a sequence that may have an adapter.
+pub(crate) fn run_sequence(
+    decoder: &mut Decoder,
+    mut sequence: Sequence,
+    tokens: &[u32],
+    sizes: &[usize],
+) -> Vec<f32> {
     let mut kv = decoder.new_kv_pool(256);
-    let mut sequence = Sequence::new();
     let mut out = Vec::new();
     let mut rest = tokens;
     for size in sizes.iter().cycle() {
@@ -86,11 +95,11 @@ pub(crate) fn run(decoder: &mut Decoder, tokens: &[u32], sizes: &[usize]) -> Vec
     out
 }
 
-fn bits(x: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-fn worst_error(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn worst_error(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0f32, |max, x| max.max(x.abs()));
     let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());

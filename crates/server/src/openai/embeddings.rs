@@ -135,6 +135,7 @@ pub(crate) async fn create(
     let caller = settings::caller(caller, request.user.as_deref(), None);
     let timeout = Duration::from_secs(app.config.request_timeout_s);
     let options = EmbedOptions {
+        adapter: model.adapter.clone(),
         client: caller.client,
         deadline: Some(Instant::now() + timeout),
         ..EmbedOptions::default()

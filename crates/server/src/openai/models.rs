@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::{ApiResult, json_body};
 
-/// The models that are served.
+/// The models that are served, each followed by its adapters.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelList {
     /// `list`.
@@ -19,7 +19,7 @@ pub(crate) struct ModelList {
     data: Vec<Model>,
 }
 
-/// A model.
+/// A model, or one with an adapter.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Model {
     /// Its name.
@@ -30,6 +30,10 @@ pub(crate) struct Model {
     created: u64,
     /// `terang`.
     owned_by: &'static str,
+    /// Of an adapter, the model that it belongs to; else its own name.
+    root: String,
+    /// Of an adapter, the model that it belongs to.
+    parent: Option<String>,
     /// Whether it is in memory.
     loaded: bool,
     /// Positions of its context, once it is in memory.
@@ -43,6 +47,8 @@ fn list_all(app: &App) -> Vec<Model> {
         object: "model",
         created: app.models.created_s(),
         owned_by: "terang",
+        root: model.parent.unwrap_or(model.name).to_owned(),
+        parent: model.parent.map(str::to_owned),
         loaded: model.loaded.is_some(),
         max_model_len: model.loaded.map(|loaded| loaded.engine.context_len()),
     });

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use terang_kernels::attention::{KvLayout, KvType, PAGE};
 use terang_model::bundle::ModelFiles;
+use terang_model::{Adapter, Config as Shapes};
 use terang_server::Config;
 
 use super::Finding;
+use crate::adapters;
 use crate::args::Doctor;
 use crate::catalogue::{Catalogue, Entry};
 use crate::commands::serve;
@@ -30,6 +32,13 @@ pub(super) struct Sizes {
     pub(super) first: u64,
 }
 
+/// A configured model, as adapters know it.
+struct Served {
+    names: Vec<String>,
+    /// `None`: it could not be read.
+    shapes: Option<Shapes>,
+}
+
 /// Checks the configured models, and whatever else lies in the data folder.
 pub(super) fn check(
     data: &DataDir,
@@ -51,13 +60,25 @@ pub(super) fn check(
     let progress = Progress::new(args.json);
     let mut sizes = Sizes::default();
     let mut seen = Vec::new();
+    let mut served = Vec::new();
     let configured: Vec<&str> = match config {
         None => Vec::new(),
         Some(config) if config.models.is_empty() => vec![catalogue.default.as_str()],
         Some(config) => config.models.iter().map(String::as_str).collect(),
     };
     for (index, called) in configured.into_iter().enumerate() {
-        let name = called.split_once('=').map_or(called, |(_, place)| place);
+        let (given, name) = match called.split_once('=') {
+            Some((given, place)) => (Some(given), place),
+            None => (None, called),
+        };
+        let entry = catalogue.find(name);
+        let own = entry.map_or_else(|| serve::public_name(name, false), |it| it.name.clone());
+        let mut names = vec![given.map_or(own, str::to_owned)];
+        names.extend(entry.iter().flat_map(|entry| entry.aliases.clone()));
+        served.push(Served {
+            names,
+            shapes: None,
+        });
         let path = match resolve(&catalogue, name) {
             Err(error) => {
                 findings.push(Finding::error(CHECK, &error));
@@ -72,12 +93,18 @@ pub(super) fn check(
                 }
             }
         };
-        let (weights, caches) = of_file(&path, name, config, findings);
+        let Some((weights, caches, shapes)) = of_file(&path, name, config, findings) else {
+            continue;
+        };
+        served[index].shapes = Some(shapes);
         sizes.weights += weights;
         sizes.caches += caches;
         if index == 0 {
             sizes.first = weights + caches;
         }
+    }
+    for called in config.map_or(&[][..], |config| &config.adapters) {
+        sizes.weights += of_adapter(called, &served, findings);
     }
     for entry in catalogue.models.iter().filter(|e| !seen.contains(&e.name)) {
         // What nobody has fetched is not missing.
@@ -141,13 +168,48 @@ fn of_entry(
     }
 }
 
-/// What the file says of itself: bytes of its weights and of its cache when full.
+/// An adapter: whether it is whole and fits its model. Gives its bytes.
+fn of_adapter(called: &str, served: &[Served], findings: &mut Vec<Finding>) -> u64 {
+    const CHECK: &str = "adapter";
+    let names: Vec<Vec<String>> = served.iter().map(|model| model.names.clone()).collect();
+    let (model, adapter) = match adapters::parse(called, &names) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            findings.push(Finding::error(CHECK, &error));
+            return 0;
+        }
+    };
+    let name = adapter.name;
+    let Served { names, shapes } = &served[model];
+    let model = names.first().cloned().unwrap_or_default();
+    let Some(shapes) = shapes else {
+        let found = Msg::DoctorAdapterUnchecked { name, model };
+        let next = Msg::DoctorAdapterUncheckedNext {};
+        findings.push(Finding::warning(CHECK, &found, next));
+        return 0;
+    };
+    match Adapter::open(&adapter.path, shapes) {
+        Ok(adapter) => {
+            let size = human_bytes(adapter.bytes() as u64);
+            let found = Msg::DoctorAdapter { name, model, size };
+            findings.push(Finding::well(CHECK, &found));
+            adapter.bytes() as u64
+        }
+        Err(error) => {
+            let next = Msg::DoctorAdapterNext { name };
+            findings.push(Finding::wrong(CHECK, &error, next));
+            0
+        }
+    }
+}
+
+/// What the file says of itself: bytes of its weights and of its cache when full, and its shapes.
 fn of_file(
     path: &Path,
     name: &str,
     config: Option<&Config>,
     findings: &mut Vec<Finding>,
-) -> (u64, u64) {
+) -> Option<(u64, u64, Shapes)> {
     let read = ModelFiles::open(path).and_then(|files| {
         let tensors = files.tensors();
         let names = tensors.names();
@@ -162,7 +224,7 @@ fn of_file(
                 name: name.to_owned(),
             };
             findings.push(Finding::wrong(CHECK, &error, next));
-            return (0, 0);
+            return None;
         }
     };
     let page = KvLayout {
@@ -174,5 +236,5 @@ fn of_file(
     let caches = (page.page_bytes() as u64)
         .saturating_mul(shapes.layers.len() as u64)
         .saturating_mul(pages);
-    (weights, caches)
+    Some((weights, caches, shapes))
 }

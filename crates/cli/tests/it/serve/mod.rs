@@ -1,5 +1,6 @@
 //! The server as a program meets it: the real binary with the real model on a free port.
 
+mod adapters;
 mod attacks;
 mod chat;
 mod completions;
