@@ -3,6 +3,10 @@
 //! Workers spin for a few microseconds after each job, then yield, then sleep: a fork costs well
 //! under a microsecond while a token is computed, and an idle pool costs nothing. Which worker does
 //! which part never changes a result: kernels split only across output elements.
+//!
+//! Threads are not pinned. A pinned thread cannot leave a core that another program has taken, and at
+//! the next join all others wait for it; on a machine of its own the scheduler parts the threads within
+//! a few steps, and keeps them there.
 
 use std::any::Any;
 use std::ops::Range;
