@@ -34,6 +34,10 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
+/// Where a schema holds options for the compiler.
+const SCHEMA_OPTIONS: &str = "x-guidance";
+/// Options by which answers would pass that are no instances of the schema.
+const LOOSENING: [&str; 2] = ["lenient", "coerce_one_of"];
 /// Tokens that most rules for text allow together, so that they are not looked at one by one. Each
 /// of these is contained in one of the compiler's own classes.
 const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
@@ -134,6 +138,7 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar> {
         Constraint::JsonObject => json_schema(json!({ "type": "object" })),
         Constraint::JsonSchema(schema) => {
             check_depth(schema)?;
+            check_exact(schema)?;
             bounded(
                 "bytes of JSON schema",
                 schema.to_string().len(),
@@ -156,15 +161,14 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar> {
 }
 
 fn json_schema(mut schema: Value) -> GrammarWithLexer {
-    const OPTIONS: &str = "x-guidance";
     if schema == Value::Bool(true) {
         schema = json!({});
     }
     if let Some(fields) = schema.as_object_mut()
-        && !fields.contains_key(OPTIONS)
+        && !fields.contains_key(SCHEMA_OPTIONS)
     {
         let options = json!({ "whitespace_pattern": JSON_WHITESPACE });
-        fields.insert(OPTIONS.into(), options);
+        fields.insert(SCHEMA_OPTIONS.into(), options);
     }
     GrammarWithLexer::from_json_schema(schema)
 }
@@ -178,6 +182,17 @@ fn bounded(what: &str, found: usize, most: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// What a schema says is kept to as a whole, or it is refused.
+fn check_exact(schema: &Value) -> Result<()> {
+    let options = &schema[SCHEMA_OPTIONS];
+    let loosening = LOOSENING.iter().find(|name| options[**name] == true);
+    loosening.map_or(Ok(()), |name| {
+        let reason =
+            format!("{SCHEMA_OPTIONS}: with {name} answers would not be held to the schema");
+        Err(Error::constraint(&reason))
+    })
 }
 
 /// Walks without recursion, since it is the depth that is in question.
@@ -334,6 +349,20 @@ mod tests {
                 assert_eq!(*logit == 1.0, wanted, "{id} of {len}");
             }
         }
+    }
+
+    #[test]
+    fn no_option_loosens_a_schema() {
+        let with = |options: Value| {
+            grammar(&Constraint::JsonSchema(json!({
+                "oneOf": [{ "type": "integer" }, { "type": "number" }], "x-guidance": options,
+            })))
+        };
+        for name in LOOSENING {
+            let error = with(json!({ name: true })).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(with(json!({ "lenient": false, "whitespace_flexible": false })).is_ok());
     }
 
     #[test]
