@@ -311,18 +311,32 @@ impl fmt::Debug for Matcher {
 /// Gives tokens that are not allowed a probability of zero.
 fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
     const BITS: usize = u32::BITS as usize;
+    const FEW: usize = 16;
     let words = allowed.as_slice().iter().copied();
     // Logits that no token of the vocabulary belongs to are never allowed.
     for (word, logits) in words
         .chain(std::iter::repeat(0))
         .zip(logits.chunks_mut(BITS))
     {
-        match word {
-            u32::MAX => {}
+        // Most words have all, none or few; those are not gone through bit by bit. The last chunk
+        // may be shorter than a word.
+        match word.count_ones() as usize {
             0 => logits.fill(f32::NEG_INFINITY),
+            1..=FEW => {
+                let mut kept = [0.0; FEW];
+                for (bit, kept) in ones(word).zip(&mut kept) {
+                    *kept = logits.get(bit).copied().unwrap_or_default();
+                }
+                logits.fill(f32::NEG_INFINITY);
+                for (bit, kept) in ones(word).zip(kept) {
+                    if let Some(logit) = logits.get_mut(bit) {
+                        *logit = kept;
+                    }
+                }
+            }
             _ => {
-                for (bit, logit) in logits.iter_mut().enumerate() {
-                    if word >> bit & 1 == 0 {
+                for bit in ones(!word) {
+                    if let Some(logit) = logits.get_mut(bit) {
                         *logit = f32::NEG_INFINITY;
                     }
                 }
@@ -331,22 +345,40 @@ fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
     }
 }
 
+/// The places of a word's set bits.
+fn ones(mut word: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn masks_are_applied_to_the_bit() {
-        for len in [1, 31, 32, 33, 100, 130] {
-            let mut allowed = SimpleVob::alloc(100);
-            for id in [0, 5, 31, 32, 64, 99] {
-                allowed.allow_token(id);
-            }
-            let mut logits = vec![1.0; len];
-            apply(&allowed, &mut logits);
-            for (id, logit) in logits.iter().enumerate() {
-                let wanted = [0, 5, 31, 32, 64, 99].contains(&id);
-                assert_eq!(*logit == 1.0, wanted, "{id} of {len}");
+        for len in [1_usize, 31, 32, 33, 100, 130] {
+            let few = |id: u32| [0, 5, 31, 32, 64, 99].contains(&id);
+            let most = |id: u32| id < 100 && ![0, 5, 31, 32, 64, 99].contains(&id);
+            let all = |id: u32| id < 96;
+            for wanted in [&few as &dyn Fn(u32) -> bool, &most, &all, &|_| false] {
+                let mut allowed = SimpleVob::alloc(100);
+                for id in (0..100).filter(|&id| wanted(id)) {
+                    allowed.allow_token(id);
+                }
+                let mut logits: Vec<f32> = (0..len).map(|id| id as f32).collect();
+                apply(&allowed, &mut logits);
+                for (id, logit) in logits.iter().enumerate() {
+                    let expected = if wanted(id as u32) {
+                        id as f32
+                    } else {
+                        f32::NEG_INFINITY
+                    };
+                    assert_eq!(*logit, expected, "{id} of {len}");
+                }
             }
         }
     }
