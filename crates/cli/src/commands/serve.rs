@@ -21,6 +21,7 @@ use crate::pull::Progress;
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()> {
     let config = config(data, args)?;
     terang_server::log::start(config.log_format, config.log_level);
+    allow_files();
     let progress = Progress::new(false);
     let models = if config.models.is_empty() {
         vec![source(data, None, &progress)?]
@@ -65,6 +66,21 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
     });
     served.map_err(|error| Problem::Below(error.to_string()))
 }
+
+/// As many open files as the machine allows: a connection is one, and the 1024 that many set-ups begin
+/// with are fewer than the connections that are allowed by default.
+#[cfg(unix)]
+fn allow_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, fewer connections are taken at a time and the log says why.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(not(unix))]
+fn allow_files() {}
 
 /// Many requests share the cache: one context for all would make most of them wait.
 pub(super) fn cache_len(config: &Config) -> usize {

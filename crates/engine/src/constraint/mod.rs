@@ -34,6 +34,10 @@ const STACK_BYTES: usize = 16 << 20;
 /// White space between the parts of JSON, where a schema says nothing of it. Bounded, since a small
 /// model that has nothing to say would go on with it for ever.
 const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
+/// Where a schema holds options for the compiler.
+const SCHEMA_OPTIONS: &str = "x-guidance";
+/// Options by which answers would pass that are no instances of the schema.
+const LOOSENING: [&str; 2] = ["lenient", "coerce_one_of"];
 /// Tokens that most rules for text allow together, so that they are not looked at one by one. Each
 /// of these is contained in one of the compiler's own classes.
 const WORDS: [&str; 2] = ["[A-Za-z]{1,10}", " [A-Za-z]{1,9}"];
@@ -134,6 +138,7 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar> {
         Constraint::JsonObject => json_schema(json!({ "type": "object" })),
         Constraint::JsonSchema(schema) => {
             check_depth(schema)?;
+            check_exact(schema)?;
             bounded(
                 "bytes of JSON schema",
                 schema.to_string().len(),
@@ -156,15 +161,14 @@ fn grammar(constraint: &Constraint) -> Result<TopLevelGrammar> {
 }
 
 fn json_schema(mut schema: Value) -> GrammarWithLexer {
-    const OPTIONS: &str = "x-guidance";
     if schema == Value::Bool(true) {
         schema = json!({});
     }
     if let Some(fields) = schema.as_object_mut()
-        && !fields.contains_key(OPTIONS)
+        && !fields.contains_key(SCHEMA_OPTIONS)
     {
         let options = json!({ "whitespace_pattern": JSON_WHITESPACE });
-        fields.insert(OPTIONS.into(), options);
+        fields.insert(SCHEMA_OPTIONS.into(), options);
     }
     GrammarWithLexer::from_json_schema(schema)
 }
@@ -178,6 +182,17 @@ fn bounded(what: &str, found: usize, most: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// What a schema says is kept to as a whole, or it is refused.
+fn check_exact(schema: &Value) -> Result<()> {
+    let options = &schema[SCHEMA_OPTIONS];
+    let loosening = LOOSENING.iter().find(|name| options[**name] == true);
+    loosening.map_or(Ok(()), |name| {
+        let reason =
+            format!("{SCHEMA_OPTIONS}: with {name} answers would not be held to the schema");
+        Err(Error::constraint(&reason))
+    })
 }
 
 /// Walks without recursion, since it is the depth that is in question.
@@ -296,18 +311,32 @@ impl fmt::Debug for Matcher {
 /// Gives tokens that are not allowed a probability of zero.
 fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
     const BITS: usize = u32::BITS as usize;
+    const FEW: usize = 16;
     let words = allowed.as_slice().iter().copied();
     // Logits that no token of the vocabulary belongs to are never allowed.
     for (word, logits) in words
         .chain(std::iter::repeat(0))
         .zip(logits.chunks_mut(BITS))
     {
-        match word {
-            u32::MAX => {}
+        // Most words have all, none or few; those are not gone through bit by bit. The last chunk
+        // may be shorter than a word.
+        match word.count_ones() as usize {
             0 => logits.fill(f32::NEG_INFINITY),
+            1..=FEW => {
+                let mut kept = [0.0; FEW];
+                for (bit, kept) in ones(word).zip(&mut kept) {
+                    *kept = logits.get(bit).copied().unwrap_or_default();
+                }
+                logits.fill(f32::NEG_INFINITY);
+                for (bit, kept) in ones(word).zip(kept) {
+                    if let Some(logit) = logits.get_mut(bit) {
+                        *logit = kept;
+                    }
+                }
+            }
             _ => {
-                for (bit, logit) in logits.iter_mut().enumerate() {
-                    if word >> bit & 1 == 0 {
+                for bit in ones(!word) {
+                    if let Some(logit) = logits.get_mut(bit) {
                         *logit = f32::NEG_INFINITY;
                     }
                 }
@@ -316,24 +345,56 @@ fn apply(allowed: &SimpleVob, logits: &mut [f32]) {
     }
 }
 
+/// The places of a word's set bits.
+fn ones(mut word: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn masks_are_applied_to_the_bit() {
-        for len in [1, 31, 32, 33, 100, 130] {
-            let mut allowed = SimpleVob::alloc(100);
-            for id in [0, 5, 31, 32, 64, 99] {
-                allowed.allow_token(id);
-            }
-            let mut logits = vec![1.0; len];
-            apply(&allowed, &mut logits);
-            for (id, logit) in logits.iter().enumerate() {
-                let wanted = [0, 5, 31, 32, 64, 99].contains(&id);
-                assert_eq!(*logit == 1.0, wanted, "{id} of {len}");
+        for len in [1_usize, 31, 32, 33, 100, 130] {
+            let few = |id: u32| [0, 5, 31, 32, 64, 99].contains(&id);
+            let most = |id: u32| id < 100 && ![0, 5, 31, 32, 64, 99].contains(&id);
+            let all = |id: u32| id < 96;
+            for wanted in [&few as &dyn Fn(u32) -> bool, &most, &all, &|_| false] {
+                let mut allowed = SimpleVob::alloc(100);
+                for id in (0..100).filter(|&id| wanted(id)) {
+                    allowed.allow_token(id);
+                }
+                let mut logits: Vec<f32> = (0..len).map(|id| id as f32).collect();
+                apply(&allowed, &mut logits);
+                for (id, logit) in logits.iter().enumerate() {
+                    let expected = if wanted(id as u32) {
+                        id as f32
+                    } else {
+                        f32::NEG_INFINITY
+                    };
+                    assert_eq!(*logit, expected, "{id} of {len}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn no_option_loosens_a_schema() {
+        let with = |options: Value| {
+            grammar(&Constraint::JsonSchema(json!({
+                "oneOf": [{ "type": "integer" }, { "type": "number" }], "x-guidance": options,
+            })))
+        };
+        for name in LOOSENING {
+            let error = with(json!({ name: true })).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(with(json!({ "lenient": false, "whitespace_flexible": false })).is_ok());
     }
 
     #[test]

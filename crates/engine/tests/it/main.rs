@@ -10,6 +10,7 @@ mod engine;
 mod real_model;
 mod requests;
 mod schedule;
+mod schema_sample;
 mod scores;
 mod support;
 mod tidy;

@@ -13,7 +13,7 @@ use crate::support::collect;
 const MODEL: &str = "models/smollm2_135m/model.gguf";
 
 /// The model's file; `None`, said loudly, where it is not here.
-fn model() -> Option<PathBuf> {
+pub(crate) fn model() -> Option<PathBuf> {
     let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/test-data/terang");
     let data = std::env::var_os("TERANG_TEST_MODELS").map_or_else(|| fetched.into(), PathBuf::from);
     let path = data.join(MODEL);

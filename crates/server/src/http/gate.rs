@@ -24,8 +24,8 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     let route = route_name(&request);
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    // Where a length stands beside it, another server before this one may have seen another end of
-    // this request: nothing that follows on this connection is taken for a request.
+    // Where a body in chunks ends is known to the parser alone, so that heads after it cannot be
+    // looked at before they are parsed (`heads`): nothing that follows is taken for a request.
     let in_chunks = request.headers().contains_key(header::TRANSFER_ENCODING);
     let (mut response, key) = match check(&app, &request) {
         Ok(Passed::Preflight) => (preflight(&request), None),

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
+use super::heads::StrictHeads;
 use crate::app::App;
 
 /// Bytes that hyper may hold of a request's head and of a body on its way.
@@ -135,7 +136,10 @@ async fn speak(
         .header_read_timeout(Duration::from_secs(app.config.header_timeout_s))
         .max_buf_size(BUFFER_BYTES)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(StrictHeads::new(io)),
+            TowerToHyperService::new(router),
+        );
     let mut connection = std::pin::pin!(connection);
     let told = async {
         // Of the guard that comes nothing may be held while waiting.

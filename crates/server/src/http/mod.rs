@@ -3,6 +3,7 @@
 pub(crate) mod body;
 mod connection;
 mod gate;
+mod heads;
 pub(crate) mod listen;
 mod router;
 pub(crate) mod sse;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::error::{ApiResult, json_body};
+use crate::error::{ApiError, ApiResult, json_body};
 
 /// The models that are served, each followed by its adapters.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,8 +79,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
 )]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> ApiResult<Response> {
+    let Path(name) =
+        name.map_err(|_| ApiError::not_found("model: no model has a name that is no text"))?;
     let name = app.models.resolve(&name)?;
     let model = list_all(&app).into_iter().find(|model| model.id == name);
     Ok(json_body(&model))

@@ -1,5 +1,7 @@
 //! API keys: who may ask, and how much.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -198,6 +200,39 @@ fn one_key_does_not_see_what_another_has_asked() {
     assert_eq!(cached(&one), 0);
     assert!(cached(&one) > 0);
     assert_eq!(cached(&other), 0);
+}
+
+/// How soon an answer comes tells what is in the cache; of another key's it tells nothing.
+#[test]
+fn one_key_cannot_tell_by_the_time_what_another_has_asked() {
+    let keys = Keys {
+        place: Place::new(),
+    };
+    let (one, other) = (keys.create(&["one"]), keys.create(&["other"]));
+    let Some(server) = keys.server(&[]) else {
+        return;
+    };
+    let time = |key: &str, text: &str| {
+        let more = json!({ "max_tokens": 1, "messages": [{ "role": "user", "content": text }] });
+        let begun = Instant::now();
+        assert_eq!(ask(&server, key, more).status, 200);
+        begun.elapsed()
+    };
+    let (mut again, mut across) = (Duration::MAX, Duration::MAX);
+    // The shortest of each: other work on the machine only adds.
+    for round in 0..3 {
+        let text = format!(
+            "Round {round}. {}",
+            "The sea is wide and blue. ".repeat(200)
+        );
+        time(&one, &text);
+        again = again.min(time(&one, &text));
+        across = across.min(time(&other, &text));
+    }
+    assert!(
+        across > again * 3,
+        "{again:?} by one's own cache, {across:?} by another's"
+    );
 }
 
 #[test]

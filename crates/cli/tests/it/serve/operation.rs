@@ -261,34 +261,6 @@ fn begin(server: &Server, max_tokens: u32) -> std::net::TcpStream {
 }
 
 #[test]
-fn started_answers_finish_and_new_ones_are_refused_at_the_end() {
-    let Some(server) = own(&[]) else { return };
-    let streams: Vec<_> = (0..8).map(|_| begin(&server, 100)).collect();
-    server.signal(Signal::TERM);
-    let begun = Instant::now();
-    while !server.log().contains("draining") {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "{}",
-            server.log()
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let refused = server.post(CHAT, &question("Hi", json!({})));
-    refused.fails(503, "shutting down");
-    assert!(refused.header("retry-after").is_some());
-    for mut stream in streams {
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).unwrap();
-        assert!(
-            rest.contains("\"finish_reason\":\"length\"") && rest.contains("data: [DONE]"),
-            "{rest}"
-        );
-    }
-    assert_eq!(server.wait(), Some(0), "{}", server.log());
-}
-
-#[test]
 fn answers_that_do_not_finish_in_time_end_with_an_error() {
     let Some(server) = own(&["drain_timeout_s=1"]) else {
         return;

@@ -145,4 +145,9 @@ fn the_container_runs_as_nobody_of_importance_and_keeps_its_data() {
     let version = manifest.split("rust-version = \"").nth(1).unwrap();
     let version = version.split('"').next().unwrap();
     assert!(text.contains(&format!("FROM rust:{version}-")), "{version}");
+    // Podman and Docker both read it: what the host has built stays out of the container.
+    let ignored = std::fs::read_to_string(real::repository(".dockerignore")).unwrap();
+    for folder in ["target", ".git"] {
+        assert!(ignored.lines().any(|line| line == folder), "{folder}");
+    }
 }
