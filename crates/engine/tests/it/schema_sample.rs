@@ -1,6 +1,7 @@
-//! Two hundred schemas of JSONSchemaBench, chosen by the hash of their names: each answer of the real
-//! `smollm2:135m` that comes to its end is an instance of its schema, and schemas that cannot be
-//! kept to are refused before anything is generated. `tests/reference/schema_sample.py` writes the sample.
+//! Two hundred schemas of `JSONSchemaBench`, chosen by the hash of their names: each answer of the
+//! real `smollm2:135m` that comes to its end is an instance of its schema, and schemas that cannot be
+//! kept to are refused before anything is generated. `tests/reference/schema_sample.py` writes the
+//! sample.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -220,7 +220,7 @@ fn one_key_cannot_tell_by_the_time_what_another_has_asked() {
     };
     let (mut again, mut across) = (Duration::MAX, Duration::MAX);
     // The shortest of each: other work on the machine only adds.
-    for round in 0..3 {
+    for round in 0..5 {
         let text = format!(
             "Round {round}. {}",
             "The sea is wide and blue. ".repeat(200)
@@ -230,7 +230,7 @@ fn one_key_cannot_tell_by_the_time_what_another_has_asked() {
         across = across.min(time(&other, &text));
     }
     assert!(
-        across > again * 3,
+        across > again * 2,
         "{again:?} by one's own cache, {across:?} by another's"
     );
 }

@@ -183,13 +183,16 @@ fn others_are_answered_while_heads_trickle_in() {
 #[test]
 fn a_thousand_connections_are_held_in_little_memory() {
     allow_files(4096);
-    let Some(server) = own(&[]) else { return };
+    // None of them is let go before the last is there, on a busy machine too.
+    let Some(server) = own(&["header_timeout_s=110"]) else {
+        return;
+    };
     let before = resident_kib(&server);
     let held = half_open(&server, 1000);
     // All of them are with the server, not in the kernel's line.
     let begun = Instant::now();
     while figure(&server, "terang_http_connections") < 1000 {
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(begun.elapsed() < Duration::from_mins(1));
     }
     let times = health_times(&server, 100);
     let p99 = times[times.len() * 99 / 100 - 1];
