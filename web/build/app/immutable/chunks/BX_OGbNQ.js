@@ -1,0 +1,1 @@
+import"./Os0V9ssA.js";
