@@ -12,6 +12,8 @@ let [whole, script] = inline[0];
 // The element to mount into is found from the script's place in the page; a file has no such place.
 script = script
   .replace('document.currentScript.parentElement', "document.getElementById('app')")
+  // A module is strict: what is to be global has to say so.
+  .replace(/^(\s*)(__sveltekit_\w+) =/m, '$1globalThis.$2 =')
   .replace(/^\t+/gm, '')
   .trim();
 if (script.includes('currentScript')) throw new Error('the start script has changed');

@@ -62,15 +62,18 @@ const RETRY_MS = [250, 500, 1000, 2000, 4000, 8000];
 /** The server sends a heartbeat more often than this; a line that is silent for longer is dead. */
 const SILENT_MS = 45_000;
 
+/** Waits; shorter where it is given up, or where the browser says that the network is back. */
 const sleep = (ms: number, signal: AbortSignal) =>
   new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
     const wake = () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', wake);
+      globalThis.removeEventListener?.('online', wake);
       resolve();
     };
-    signal.addEventListener('abort', wake, { once: true });
-    if (typeof window !== 'undefined') window.addEventListener('online', wake, { once: true });
+    const timer = setTimeout(wake, ms);
+    signal.addEventListener('abort', wake);
+    globalThis.addEventListener?.('online', wake);
   });
 
 /** Follows an answer until it is done or `signal` says so. `content` is what is held already. */

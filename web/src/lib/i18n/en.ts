@@ -5,12 +5,9 @@
 export type Text = string | { one?: string; other: string };
 
 export const en = {
-  'app.name': 'Terang',
-  'app.tagline': 'An open chat of your own',
   'app.loading': 'Loading…',
   'app.skip': 'Skip to the conversation',
   'app.offline': 'The server cannot be reached. Trying again…',
-  'app.retry': 'Try again',
   'app.not_found': 'There is nothing at this address.',
   'app.to_start': 'Go to the start',
   'app.failed': 'That did not work: {why}',
@@ -18,7 +15,6 @@ export const en = {
   'app.close': 'Close',
   'app.cancel': 'Cancel',
   'app.save': 'Save',
-  'app.saved': 'Saved',
   'app.create': 'Create',
   'app.delete': 'Delete',
   'app.edit': 'Edit',
@@ -26,7 +22,6 @@ export const en = {
   'app.loading_more': 'Load more',
   'app.yes': 'Yes',
   'app.no': 'No',
-  'app.none': 'None',
 
   'nav.sidebar': 'Chats and pages',
   'nav.open': 'Open sidebar',
@@ -123,7 +118,6 @@ export const en = {
   'compose.not_sent': 'Not sent: {why}',
   'compose.resend': 'Send again',
   'compose.pasted': 'Pasted text',
-  'compose.drop': 'Drop files to attach them',
   'compose.prompts': 'Prompts',
   'compose.hint': 'Enter sends, Shift+Enter makes a new line',
 
@@ -149,17 +143,14 @@ export const en = {
   'message.failed': 'The answer failed: {why}',
   'message.reconnecting': 'Reconnecting…',
   'message.stats': '{count} tokens',
-  'message.info': 'About this answer',
   'message.writing': 'Writing an answer',
   'message.written': 'Answer finished: {text}',
   'message.show_all': 'Show all',
   'message.show_less': 'Show less',
-  'message.image': 'Image: {alt}',
 
   'code.copy': 'Copy code',
   'code.plain': 'text',
   'code.wrap': 'Wrap lines',
-  'table.label': 'Table',
 
   'palette.title': 'Search and commands',
   'palette.placeholder': 'Search chats, or type a command',
@@ -236,7 +227,6 @@ export const en = {
   'prompts.text': 'Text',
   'prompts.none': 'No prompts yet.',
   'prompts.delete': 'Delete the prompt “{name}”?',
-  'prompts.insert': 'Insert {name}',
 
   'assistants.title': 'Assistants',
   'assistants.hint': 'An assistant has instructions, a model and settings of its own.',
@@ -246,7 +236,6 @@ export const en = {
   'assistants.none': 'No assistants yet.',
   'assistants.start': 'Start a chat',
   'assistants.delete': 'Delete the assistant “{name}”?',
-  'assistants.with': 'With {name}',
   'assistants.model_any': 'Model of the chat',
 
   'auth.login': 'Sign in',
@@ -272,7 +261,6 @@ export const en = {
 
   'admin.title': 'Administration',
   'admin.users': 'Users',
-  'admin.invitations': 'Invitations',
   'admin.usage': 'Usage',
   'admin.audit': 'Audit log',
   'admin.health': 'Health',
@@ -288,8 +276,6 @@ export const en = {
   'admin.invite_do': 'Make an invitation',
   'admin.invite_link': 'Send this link. It works once.',
   'admin.email_optional': 'E-mail address (optional)',
-  'admin.status': 'Status',
-  'admin.active': 'Active',
   'admin.since': 'Since',
   'admin.empty': 'Nothing here yet.',
   'admin.forbidden': 'Only administrators see this page.',

@@ -2,12 +2,9 @@
 import type { Messages } from './en';
 
 export const id: Messages = {
-  'app.name': 'Terang',
-  'app.tagline': 'Obrolan terbuka milik sendiri',
   'app.loading': 'Memuat…',
   'app.skip': 'Langsung ke percakapan',
   'app.offline': 'Server tidak dapat dijangkau. Mencoba lagi…',
-  'app.retry': 'Coba lagi',
   'app.not_found': 'Tidak ada apa-apa di alamat ini.',
   'app.to_start': 'Ke halaman awal',
   'app.failed': 'Tidak berhasil: {why}',
@@ -15,7 +12,6 @@ export const id: Messages = {
   'app.close': 'Tutup',
   'app.cancel': 'Batal',
   'app.save': 'Simpan',
-  'app.saved': 'Tersimpan',
   'app.create': 'Buat',
   'app.delete': 'Hapus',
   'app.edit': 'Ubah',
@@ -23,7 +19,6 @@ export const id: Messages = {
   'app.loading_more': 'Muat lagi',
   'app.yes': 'Ya',
   'app.no': 'Tidak',
-  'app.none': 'Tidak ada',
 
   'nav.sidebar': 'Obrolan dan halaman',
   'nav.open': 'Buka bilah samping',
@@ -120,7 +115,6 @@ export const id: Messages = {
   'compose.not_sent': 'Tidak terkirim: {why}',
   'compose.resend': 'Kirim lagi',
   'compose.pasted': 'Teks tempelan',
-  'compose.drop': 'Lepaskan berkas untuk melampirkannya',
   'compose.prompts': 'Perintah',
   'compose.hint': 'Enter mengirim, Shift+Enter membuat baris baru',
 
@@ -146,17 +140,14 @@ export const id: Messages = {
   'message.failed': 'Jawaban gagal: {why}',
   'message.reconnecting': 'Menyambung kembali…',
   'message.stats': '{count} token',
-  'message.info': 'Tentang jawaban ini',
   'message.writing': 'Sedang menulis jawaban',
   'message.written': 'Jawaban selesai: {text}',
   'message.show_all': 'Tampilkan semua',
   'message.show_less': 'Tampilkan sedikit',
-  'message.image': 'Gambar: {alt}',
 
   'code.copy': 'Salin kode',
   'code.plain': 'teks',
   'code.wrap': 'Lipat baris',
-  'table.label': 'Tabel',
 
   'palette.title': 'Cari dan perintah',
   'palette.placeholder': 'Cari obrolan, atau ketik perintah',
@@ -233,7 +224,6 @@ export const id: Messages = {
   'prompts.text': 'Isi',
   'prompts.none': 'Belum ada perintah.',
   'prompts.delete': 'Hapus perintah “{name}”?',
-  'prompts.insert': 'Sisipkan {name}',
 
   'assistants.title': 'Asisten',
   'assistants.hint': 'Asisten punya petunjuk, model, dan pengaturan sendiri.',
@@ -243,7 +233,6 @@ export const id: Messages = {
   'assistants.none': 'Belum ada asisten.',
   'assistants.start': 'Mulai obrolan',
   'assistants.delete': 'Hapus asisten “{name}”?',
-  'assistants.with': 'Bersama {name}',
   'assistants.model_any': 'Model obrolan',
 
   'auth.login': 'Masuk',
@@ -269,7 +258,6 @@ export const id: Messages = {
 
   'admin.title': 'Administrasi',
   'admin.users': 'Pengguna',
-  'admin.invitations': 'Undangan',
   'admin.usage': 'Pemakaian',
   'admin.audit': 'Catatan audit',
   'admin.health': 'Kesehatan',
@@ -285,8 +273,6 @@ export const id: Messages = {
   'admin.invite_do': 'Buat undangan',
   'admin.invite_link': 'Kirim tautan ini. Berlaku sekali.',
   'admin.email_optional': 'Alamat surel (opsional)',
-  'admin.status': 'Status',
-  'admin.active': 'Aktif',
   'admin.since': 'Sejak',
   'admin.empty': 'Belum ada apa-apa di sini.',
   'admin.forbidden': 'Hanya administrator yang melihat halaman ini.',

@@ -86,13 +86,13 @@ export const marked = new Marked({
       const inner = this.parser.parseInline(tokens);
       if (!SAFE_LINK.test(href)) return inner;
       const hint = title ? ` title="${escape(title)}"` : '';
-      return `<a href="${escape(href)}"${hint} target="_blank" rel="noopener noreferrer nofollow">${inner}</a>`;
+      return `<a href="${escape(href)}"${hint}>${inner}</a>`;
     },
     image({ href, title, text }) {
       if (SAFE_IMAGE.test(href)) return `<img src="${escape(href)}" alt="${escape(text)}">`;
       const label = escape(text || title || href);
       if (!/^https?:\/\//i.test(href)) return label;
-      return `<a class="picture" href="${escape(href)}" target="_blank" rel="noopener noreferrer nofollow">${label}</a>`;
+      return `<a class="picture" href="${escape(href)}">${label}</a>`;
     },
     table(token) {
       const cell = (row: Tokens.TableCell[], tag: 'th' | 'td') =>

@@ -3,7 +3,7 @@ import { goto } from '$app/navigation';
 import type { IconName } from '../components/Icon.svelte';
 import { copyText } from '../components/CopyButton.svelte';
 import { t } from '../i18n/index.svelte';
-import { BlockSplitter, thoughts } from '../markdown/blocks';
+import { thoughts } from '../markdown/thoughts';
 import { chats } from './chats.svelte';
 import { current } from './conversation.svelte';
 import { page } from './page.svelte';
@@ -28,10 +28,11 @@ async function copy(text: string | null | undefined): Promise<void> {
   if (text && (await copyText(text))) note(t('app.copied'));
 }
 
-function lastCode(): string | undefined {
-  const blocks = new BlockSplitter().update(lastAnswer() ?? '');
-  const code = blocks.findLast((block) => block.kind === 'code');
-  return code?.kind === 'code' ? code.text : undefined;
+/** What reads Markdown comes with the messages, not with the list of commands. */
+async function copyCode(): Promise<void> {
+  const { BlockSplitter } = await import('../markdown/blocks');
+  const code = new BlockSplitter().update(lastAnswer() ?? '').findLast((block) => block.kind === 'code');
+  if (code?.kind === 'code') await copy(code.text);
 }
 
 export function newChat(): void {
@@ -46,7 +47,7 @@ export function commands(): Command[] {
     { id: 'sidebar', label: t('palette.toggle_sidebar'), icon: 'sidebar', keys: 'Ctrl+Shift+S', act: () => page.toggleSidebar() },
     { id: 'focus', label: t('palette.focus'), icon: 'edit', keys: 'Shift+Escape', act: () => page.focusComposer() },
     { id: 'copy', label: t('palette.copy_answer'), icon: 'copy', keys: 'Ctrl+Shift+C', act: () => void copy(lastAnswer()) },
-    { id: 'code', label: t('palette.copy_code'), icon: 'copy', keys: 'Ctrl+Shift+;', act: () => void copy(lastCode()) },
+    { id: 'code', label: t('palette.copy_code'), icon: 'copy', keys: 'Ctrl+Shift+;', act: () => void copyCode() },
     { id: 'shortcuts', label: t('palette.shortcuts'), icon: 'keyboard', keys: 'Ctrl+/', act: () => (page.shortcuts = true) },
     { id: 'stop', label: t('palette.stop'), icon: 'stop', keys: 'Escape', act: () => void current.open.stop() },
     { id: 'settings', label: t('nav.settings'), icon: 'gear', act: () => void goto('/settings') },

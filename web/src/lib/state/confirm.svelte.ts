@@ -6,6 +6,8 @@ export type Question = {
   /** Where a text is asked for: what it is, and how it begins. */
   label?: string;
   value?: string;
+  /** Room for more than a line; then an empty text is an answer too. */
+  long?: boolean;
   answer: (value: string | null) => void;
 };
 
@@ -24,5 +26,5 @@ const ask = (question: Omit<Question, 'answer'>): Promise<string | null> =>
 export const confirm = async (title: string, text: string | undefined, action: string): Promise<boolean> =>
   (await ask({ title, text, action })) !== null;
 
-export const askText = (title: string, label: string, value: string, action: string) =>
-  ask({ title, label, value, action });
+export const askText = (title: string, label: string, value: string, action: string, long = false) =>
+  ask({ title, label, value, action, long });

@@ -1,1 +1,0 @@
-import"./Os0V9ssA.js";
