@@ -1,7 +1,7 @@
 /** The shapes of the server's app API. Times are milliseconds since 1970. */
 
 export type Role = 'owner' | 'admin' | 'member';
-export type User = { id: string; name: string; email: string; role: Role; created_at: number };
+export type User = { id: string; name: string; email: string | null; role: Role; created_at: number };
 
 /** What a chat may set of its own; what is absent is the model's default. */
 export type ChatSettings = {
@@ -11,7 +11,6 @@ export type ChatSettings = {
   top_k?: number;
   max_tokens?: number;
   seed?: number;
-  assistant_id?: string;
 };
 
 /** Kept on the server for a user; the client alone knows its fields. */
@@ -26,6 +25,8 @@ export type UserSettings = {
 export type Me = {
   mode: 'single' | 'accounts';
   setup_needed: boolean;
+  /** The account is made only with the token that the server printed. */
+  setup_token_needed?: boolean;
   user: User | null;
   settings: UserSettings;
   version: string;

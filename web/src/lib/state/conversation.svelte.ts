@@ -33,6 +33,8 @@ export class Conversation {
   waiting = $state(false);
   /** Answers that grow, by their id: text alone changes while one streams, not the tree. */
   readonly live = new SvelteMap<string, string>();
+  /** A message that was searched for, until the list has shown it. */
+  target = $state<string | null>(null);
   /** The answer that ended last, for those who cannot see it. */
   finished = $state.raw<Message | null>(null);
 
@@ -214,6 +216,13 @@ export class Conversation {
   showBranch(id: string): void {
     this.leaf = newestLeaf(this.tree, id);
     this.save({ leaf_id: this.leaf });
+  }
+
+  /** Shows a message that was found, on whatever branch it lies. */
+  reveal(id: string): void {
+    if (!this.tree.byId.has(id)) return;
+    if (!this.path.some((message) => message.id === id)) this.showBranch(id);
+    this.target = id;
   }
 
   async remove(message: Message): Promise<void> {
