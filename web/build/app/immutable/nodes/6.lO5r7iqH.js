@@ -1,1 +1,0 @@
-import"../chunks/CMISW0EB.js";import{St as e,X as t,gt as n,q as r,xt as i}from"../chunks/DRSjZEEX.js";import{t as a}from"../chunks/TIanqTjH.js";import{r as o}from"../chunks/Df3CsTb_.js";function s(s,c){e(c,!0);let l=n(()=>{let e=c.params.id;return t(()=>o.show(e))});a(s,{get conversation(){return r(l)}}),i()}export{s as component};
