@@ -13,7 +13,7 @@ test('an owner sets the server up, invites a member, and each has chats of their
     await page.goto(server.url);
     await expect(page).toHaveURL(/\/setup$/);
     await accessible(page, 'setup');
-    await page.getByLabel(t('app.name_label')).fill('Siti Rahma');
+    await page.getByLabel(t('app.name_label'), { exact: true }).fill('Siti Rahma');
     await page.getByLabel(t('auth.email')).fill('siti@example.org');
     await page.getByLabel(t('auth.password'), { exact: true }).fill('hujan turun di sawah');
     await page.getByRole('button', { name: t('auth.setup_do') }).click();
@@ -38,7 +38,7 @@ test('an owner sets the server up, invites a member, and each has chats of their
     await accessible(guest, 'login');
     await guest.goto(link);
     await accessible(guest, 'invitation');
-    await guest.getByLabel(t('app.name_label')).fill('Budi');
+    await guest.getByLabel(t('app.name_label'), { exact: true }).fill('Budi');
     await guest.getByLabel(t('auth.email')).fill('budi@example.org');
     await guest.getByLabel(t('auth.password'), { exact: true }).fill('kereta api malam hari');
     await guest.getByRole('button', { name: t('auth.join') }).click();

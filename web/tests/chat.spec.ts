@@ -20,7 +20,7 @@ test('a person asks, reads, and finds the chat again', async ({ page, app, serve
 });
 
 test('an answer streams, and a reload in its middle loses nothing', async ({ page, app, server }) => {
-  const id = await app.shortChat(400);
+  const id = await app.shortChat(120);
   await app.send('Tell me a long story about a river.');
   const answer = page.locator('article').last().locator('.prose');
   await expect(answer).toBeVisible();
@@ -29,16 +29,18 @@ test('an answer streams, and a reload in its middle loses nothing', async ({ pag
   await expect(page.locator('article')).toHaveCount(2);
   await app.answered();
   const { messages } = await app.call<{ messages: Message[] }>('GET', `/chats/${id}`);
-  const saved = (messages.at(-1)?.content ?? '').replace(/[\s*#`_>\-0-9.]+/g, '');
-  const shown = (await answer.innerText()).replace(/[\s*#`_>\-0-9.•]+/g, '');
-  expect(saved.length).toBeGreaterThan(100);
+  // Letters alone: marks of Markdown are not shown.
+  const letters = (text: string) => text.replace(/[^\p{L}]+/gu, '');
+  const saved = letters(messages.at(-1)?.content ?? '');
+  const shown = letters(await answer.innerText());
+  expect(saved.length).toBeGreaterThan(60);
   expect(shown.slice(0, 200)).toBe(saved.slice(0, 200));
   expect(shown.slice(-60)).toBe(saved.slice(-60));
   expect(server.log).not.toContain('river');
 });
 
 test('two tabs watch the same answer', async ({ page, app, context }) => {
-  await app.shortChat(300);
+  await app.shortChat(60);
   await app.send('Count from one to fifty.');
   const other = await context.newPage();
   await other.goto(page.url());
@@ -90,21 +92,20 @@ test('a stopped answer is kept and can be continued', async ({ page, app }) => {
   const text = before.messages.at(-1)?.content ?? '';
   expect(before.messages.at(-1)?.status).toBe('stopped');
   await page.getByRole('button', { name: app.t('message.continue') }).click();
-  await expect(page.getByRole('button', { name: app.t('compose.stop') })).toBeVisible();
-  await page.waitForTimeout(500);
-  await page.getByRole('button', { name: app.t('compose.stop') }).click();
+  const content = async () =>
+    (await app.call<{ messages: Message[] }>('GET', `/chats/${id}`)).messages.at(-1)?.content ?? '';
+  await expect.poll(async () => (await content()).length).toBeGreaterThan(text.length);
+  const stop = page.getByRole('button', { name: app.t('compose.stop') });
+  if (await stop.isVisible()) await stop.click();
   await app.answered();
-  const after = await app.call<{ messages: Message[] }>('GET', `/chats/${id}`);
-  const longer = after.messages.at(-1)?.content ?? '';
-  expect(longer.startsWith(text)).toBe(true);
-  expect(longer.length).toBeGreaterThan(text.length);
+  expect((await content()).startsWith(text)).toBe(true);
 });
 
 test('a message is copied, and deleted with what follows it', async ({ page, app }) => {
   const id = await app.shortChat();
   await app.send('Keep this');
   await app.answered();
-  await page.locator('article').last().getByRole('button', { name: app.t('message.copy') }).click();
+  await page.locator('article').last().getByRole('button', { name: app.t('message.copy'), exact: true }).click();
   await expect(page.getByRole('button', { name: app.t('app.copied') })).toBeVisible();
   await app.send('Delete this');
   await app.answered();
@@ -149,7 +150,7 @@ test('a chat is renamed, pinned, put into a folder, archived and deleted', async
   const nav = page.getByRole('navigation', { name: app.t('nav.sidebar') });
 
   await choose(app.t('chat.rename'));
-  await page.getByLabel(app.t('chat.rename_label')).fill('A new name');
+  await page.getByRole('dialog').getByLabel(app.t('chat.rename_label')).fill('A new name');
   await page.getByRole('button', { name: app.t('app.save') }).click();
   await expect(nav.getByRole('link', { name: 'A new name' })).toBeVisible();
 
@@ -157,7 +158,7 @@ test('a chat is renamed, pinned, put into a folder, archived and deleted', async
   await expect(nav.getByRole('heading', { name: app.t('group.pinned') })).toBeVisible();
 
   await page.getByRole('button', { name: app.t('nav.new_folder') }).click();
-  await page.getByLabel(app.t('nav.folder_name')).fill('Work');
+  await page.getByRole('dialog').getByLabel(app.t('nav.folder_name')).fill('Work');
   await page.getByRole('button', { name: app.t('app.create') }).click();
   await expect(nav.getByRole('button', { name: 'Work' }).first()).toBeVisible();
   await menu.click();
@@ -222,8 +223,8 @@ test('a chat has settings of its own', async ({ page, app }) => {
 test('a prompt of the library comes with a slash', async ({ page, app, server }) => {
   await page.goto(`${server.url}/prompts`);
   await page.getByRole('button', { name: app.t('prompts.new') }).click();
-  await page.getByLabel(app.t('app.name_label')).fill('greet');
-  await page.getByLabel(app.t('prompts.text')).fill('Write a greeting for a friend.');
+  await page.getByRole('dialog').getByLabel(app.t('app.name_label')).fill('greet');
+  await page.getByRole('dialog').getByLabel(app.t('prompts.text')).fill('Write a greeting for a friend.');
   await page.getByRole('button', { name: app.t('app.create') }).click();
   await expect(page.getByRole('heading', { name: '/greet' }).first()).toBeVisible();
   await app.shortChat();
@@ -237,8 +238,8 @@ test('a prompt of the library comes with a slash', async ({ page, app, server })
 test('an assistant brings its instructions along', async ({ page, app, server }) => {
   await page.goto(`${server.url}/assistants`);
   await page.getByRole('button', { name: app.t('assistants.new') }).click();
-  await page.getByLabel(app.t('app.name_label')).fill('Poet');
-  await page.getByLabel(app.t('assistants.instructions')).fill('Speak in verse.');
+  await page.getByRole('dialog').getByLabel(app.t('app.name_label')).fill('Poet');
+  await page.getByRole('dialog').getByLabel(app.t('assistants.instructions')).fill('Speak in verse.');
   await page.getByRole('button', { name: app.t('app.save') }).click();
   await page.getByRole('link', { name: app.t('assistants.start') }).first().click();
   await app.send('Good morning');

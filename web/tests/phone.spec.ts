@@ -17,7 +17,7 @@ test('chats are in a drawer, and a message is sent by touch', async ({ page, app
   await page.getByRole('button', { name: app.t('nav.open') }).tap();
   await nav.getByRole('link', { name: /A message from a phone/ }).first().tap();
   await expect(page.locator('article').first()).toContainText('A message from a phone');
-  const buttons = page.locator('article').last().getByRole('button', { name: app.t('message.copy') });
+  const buttons = page.locator('article').last().getByRole('button', { name: app.t('message.copy'), exact: true });
   await expect(buttons).toBeVisible();
 });
 
