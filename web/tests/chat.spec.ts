@@ -69,17 +69,17 @@ test('versions of answers and of questions are branches', async ({ page, app }) 
   await page.getByRole('button', { name: app.t('message.edit_send') }).first().click();
   await expect(page.getByText('Second question', { exact: true }).last()).toBeVisible();
   await app.answered();
-  await expect(page.getByText('First question', { exact: true })).toHaveCount(0);
+  await expect(page.locator('article').getByText('First question', { exact: true })).toHaveCount(0);
   await page.locator('article').first().hover();
   await page.locator('article').first().getByRole('button', { name: app.t('message.previous') }).click();
-  await expect(page.getByText('First question', { exact: true })).toBeVisible();
+  await expect(page.locator('article').getByText('First question', { exact: true })).toBeVisible();
   const { messages } = await app.call<{ messages: Message[] }>('GET', `/chats/${id}`);
   expect(messages).toHaveLength(5);
 
   // The branch that is shown is kept.
   await page.waitForTimeout(600);
   await page.reload();
-  await expect(page.getByText('First question', { exact: true })).toBeVisible();
+  await expect(page.locator('article').getByText('First question', { exact: true })).toBeVisible();
 });
 
 test('a stopped answer is kept and can be continued', async ({ page, app }) => {
@@ -113,8 +113,8 @@ test('a message is copied, and deleted with what follows it', async ({ page, app
   await question.hover();
   await question.getByRole('button', { name: app.t('message.delete') }).click();
   await page.getByRole('dialog').getByRole('button', { name: app.t('message.delete'), exact: true }).click();
-  await expect(page.getByText('Delete this', { exact: true })).toHaveCount(0);
-  await expect(page.getByText('Keep this', { exact: true })).toBeVisible();
+  await expect(page.locator('article').getByText('Delete this', { exact: true })).toHaveCount(0);
+  await expect(page.locator('article').getByText('Keep this', { exact: true })).toBeVisible();
   const { messages } = await app.call<{ messages: Message[] }>('GET', `/chats/${id}`);
   expect(messages).toHaveLength(2);
 });

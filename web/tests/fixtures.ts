@@ -97,7 +97,8 @@ export const test = base.extend<Options & Fixtures, WorkerFixtures>({
         await expect(page.getByText(text, { exact: true }).last()).toBeVisible();
       },
       answered: async () => {
-        await expect(page.getByRole('button', { name: t('message.regenerate') }).last()).toBeEnabled();
+        // The machine may have other things to do.
+        await expect(page.getByRole('button', { name: t('message.regenerate') }).last()).toBeEnabled({ timeout: 60_000 });
         await expect(page.getByRole('button', { name: t('compose.stop') })).toHaveCount(0);
       },
       shortChat: async (tokens = 24) => {
