@@ -11,6 +11,7 @@ async function noWiderThanTheScreen(page: Page, name: string): Promise<void> {
 
 for (const theme of ['light', 'dark'] as const) {
   test(`each page is accessible in its ${theme} theme`, async ({ page, server }) => {
+    test.slow();
     await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
     for (const path of PAGES) {
       await page.goto(`${server.url}${path}`);
