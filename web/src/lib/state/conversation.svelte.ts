@@ -20,6 +20,8 @@ export type Outgoing = { id: string; parent: string | null; text: string; attach
 export class Conversation {
   /** Null for a chat that begins with its first message. */
   chat = $state.raw<Chat | null>(null);
+  /** The chat that this is or is to be, known before it is loaded: drafts belong to it. */
+  key = $state<string | null>(null);
   messages = $state.raw<Message[]>([]);
   leaf = $state<string | null>(null);
   state = $state<'loading' | 'ready' | 'gone' | 'failed'>('ready');
@@ -63,6 +65,7 @@ export class Conversation {
 
   async load(id: string): Promise<void> {
     this.state = 'loading';
+    this.key = id;
     await this.reload(id);
   }
 
@@ -90,6 +93,7 @@ export class Conversation {
 
   private take(chat: Chat): void {
     this.chat = chat;
+    this.key = chat.id;
     this.model = chat.model;
     this.settings = { ...chat.settings };
     this.temporary = chat.temporary;
