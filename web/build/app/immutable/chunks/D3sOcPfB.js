@@ -1,0 +1,1 @@
+import"./DIec0tIW.js";

@@ -1,0 +1,30 @@
+/** Browser tests: the real server with the real model, in two languages and two sizes. */
+import { defineConfig, type PlaywrightTestConfig } from '@playwright/test';
+import type { Options } from './tests/fixtures';
+
+const launchOptions = {
+  executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+  // Containers in which tests run have no user of their own.
+  args: ['--no-sandbox']
+};
+const desktop = { viewport: { width: 1280, height: 800 } };
+const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+
+const config: PlaywrightTestConfig<Options> = {
+  testDir: 'tests',
+  // One server and one model: more at once would only wait for each other.
+  workers: 1,
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
+  reporter: [['list']],
+  forbidOnly: true,
+  use: { launchOptions, serviceWorkers: 'block', permissions: ['clipboard-read', 'clipboard-write'], trace: 'off' },
+  projects: [
+    { name: 'desktop-en', use: { ...desktop, locale: 'en-GB', language: 'en' }, testIgnore: /phone\.spec\.ts/ },
+    { name: 'desktop-id', use: { ...desktop, locale: 'id-ID', language: 'id' }, testMatch: /(?:chat|pages|accounts)\.spec\.ts/ },
+    { name: 'phone-en', use: { ...phone, locale: 'en-GB', language: 'en' }, testMatch: /(?:pages|phone)\.spec\.ts/ },
+    { name: 'phone-id', use: { ...phone, locale: 'id-ID', language: 'id' }, testMatch: /(?:pages|phone)\.spec\.ts/ }
+  ]
+};
+
+export default defineConfig<Options>(config);

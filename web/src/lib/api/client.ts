@@ -1,0 +1,164 @@
+/**
+ * The one way to the server: a call names its method and path, and a failure of any kind is an
+ * `ApiError` with something that a person can read.
+ */
+import type * as T from './types';
+
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly code: string | null
+  ) {
+    super(message);
+    this.name = 'ApiError';
+  }
+
+  /** The server was not reached at all: the same call may be tried again. */
+  get offline(): boolean {
+    return this.status === 0;
+  }
+}
+
+let signedOut: () => void = () => {};
+
+/** `then` is called when the server says that nobody is signed in. */
+export function onSignedOut(then: () => void): void {
+  signedOut = then;
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  let message = `${response.status} ${response.statusText}`.trim();
+  let code: string | null = null;
+  try {
+    const body: unknown = await response.json();
+    const error = (body as { error?: { message?: string; code?: string | null } }).error;
+    if (error?.message) message = error.message;
+    code = error?.code ?? null;
+  } catch {
+    // Not every failure on the way has a body of ours.
+  }
+  return new ApiError(message, response.status, code);
+}
+
+async function send(method: string, path: string, body?: BodyInit, type?: string): Promise<Response> {
+  // A page of another origin cannot set this header without being asked first.
+  const headers: Record<string, string> = { 'x-terang': '1' };
+  if (type) headers['content-type'] = type;
+  let response: Response;
+  try {
+    response = await fetch(`/api${path}`, { method, headers, body: body ?? null, credentials: 'same-origin' });
+  } catch {
+    throw new ApiError('the server cannot be reached', 0, 'offline');
+  }
+  if (response.ok) return response;
+  const error = await failure(response);
+  if (response.status === 401 && path !== '/login' && path !== '/password') signedOut();
+  throw error;
+}
+
+async function call<R>(method: string, path: string, body?: unknown): Promise<R> {
+  const response = await send(
+    method,
+    path,
+    body === undefined ? undefined : JSON.stringify(body),
+    body === undefined ? undefined : 'application/json'
+  );
+  const text = await response.text();
+  return (text === '' ? undefined : JSON.parse(text)) as R;
+}
+
+const get = <R>(path: string) => call<R>('GET', path);
+const post = <R>(path: string, body: unknown = {}) => call<R>('POST', path, body);
+const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body);
+const remove = (path: string, body?: unknown) => call<void>('DELETE', path, body);
+const id = encodeURIComponent;
+
+/** Servers may wrap a list in an object of one field, or not: both are read. */
+async function list<R>(path: string, field: string): Promise<R[]> {
+  const body = await get<R[] | Record<string, R[]>>(path);
+  return Array.isArray(body) ? body : (body[field] ?? []);
+}
+
+export const api = {
+  me: () => get<T.Me>('/me'),
+  setup: (body: { name: string; email: string; password: string; token?: string }) => post<T.Me>('/setup', body),
+  login: (email: string, password: string) => post<unknown>('/login', { email, password }),
+  logout: () => post<unknown>('/logout'),
+  sessions: () => list<T.Session>('/sessions', 'sessions'),
+  endSession: (session: string) => remove(`/sessions/${id(session)}`),
+  password: (old: string, fresh: string) => post<unknown>('/password', { old, new: fresh }),
+  saveSettings: (settings: T.UserSettings) => call<T.UserSettings>('PUT', '/settings', settings),
+  invitation: (token: string) => get<{ role: T.Role; email?: string | null }>(`/invitations/${id(token)}`),
+  accept: (token: string, body: { name: string; email: string; password: string }) =>
+    post<T.Me>(`/invitations/${id(token)}`, body),
+  deleteAccount: (password?: string) => remove('/me', password === undefined ? {} : { password }),
+  models: () => list<T.Model>('/models', 'models'),
+
+  chats: (query: { archived?: boolean; folder?: string; before?: string; limit?: number } = {}) => {
+    const params = new URLSearchParams();
+    params.set('archived', query.archived ? '1' : '0');
+    if (query.folder) params.set('folder', query.folder);
+    if (query.before) params.set('before', query.before);
+    params.set('limit', String(query.limit ?? 50));
+    return get<{ chats: T.Chat[]; next: string | null }>(`/chats?${params}`);
+  },
+  createChat: (body: Partial<Pick<T.Chat, 'title' | 'model' | 'settings' | 'folder_id' | 'temporary'>>) =>
+    post<T.Chat>('/chats', body),
+  chat: (chat: string) => get<{ chat: T.Chat; messages: T.Message[] }>(`/chats/${id(chat)}`),
+  patchChat: (chat: string, body: Partial<T.Chat>) => patch<T.Chat>(`/chats/${id(chat)}`, body),
+  deleteChat: (chat: string) => remove(`/chats/${id(chat)}`),
+  send: (
+    chat: string,
+    body: { id: string; parent_id: string | null; content: string; attachments?: string[] }
+  ) => post<{ message: T.Message; answer: T.Message }>(`/chats/${id(chat)}/messages`, body),
+  answer: (chat: string, message: string) =>
+    post<{ answer: T.Message }>(`/chats/${id(chat)}/messages/${id(message)}/answer`),
+  continueAnswer: (chat: string, message: string) =>
+    post<{ answer: T.Message }>(`/chats/${id(chat)}/messages/${id(message)}/continue`),
+  stop: (chat: string, message: string) => post<unknown>(`/chats/${id(chat)}/messages/${id(message)}/stop`),
+  deleteMessage: (chat: string, message: string) => remove(`/chats/${id(chat)}/messages/${id(message)}`),
+
+  search: (query: string, limit = 20) => list<T.Hit>(`/search?q=${id(query)}&limit=${limit}`, 'hits'),
+  folders: () => list<T.Folder>('/folders', 'folders'),
+  createFolder: (name: string) => post<T.Folder>('/folders', { name }),
+  patchFolder: (folder: string, body: Partial<T.Folder>) => patch<T.Folder>(`/folders/${id(folder)}`, body),
+  deleteFolder: (folder: string) => remove(`/folders/${id(folder)}`),
+
+  share: (chat: string) => post<T.Share>(`/chats/${id(chat)}/shares`),
+  shares: () => list<T.Share>('/shares', 'shares'),
+  endShare: (share: string) => remove(`/shares/${id(share)}`),
+  shared: (token: string) => get<T.Shared>(`/shared/${id(token)}`),
+  import: async (file: Blob): Promise<T.Imported> => {
+    const response = await send('POST', '/import', file, file.type || 'application/octet-stream');
+    return (await response.json()) as T.Imported;
+  },
+
+  attach: async (file: File): Promise<T.Attachment> => {
+    const type = file.type || 'application/octet-stream';
+    const response = await send('POST', `/attachments?name=${id(file.name)}`, file, type);
+    return (await response.json()) as T.Attachment;
+  },
+
+  prompts: () => list<T.Prompt>('/prompts', 'prompts'),
+  createPrompt: (body: Omit<T.Prompt, 'id'>) => post<T.Prompt>('/prompts', body),
+  deletePrompt: (prompt: string) => remove(`/prompts/${id(prompt)}`),
+  assistants: () => list<T.Assistant>('/assistants', 'assistants'),
+  createAssistant: (body: Omit<T.Assistant, 'id'>) => post<T.Assistant>('/assistants', body),
+  patchAssistant: (assistant: string, body: Partial<T.Assistant>) =>
+    patch<T.Assistant>(`/assistants/${id(assistant)}`, body),
+  deleteAssistant: (assistant: string) => remove(`/assistants/${id(assistant)}`),
+
+  keys: () => list<T.Key>('/keys', 'keys'),
+  createKey: (name: string) => post<T.Key>('/keys', { name }),
+  deleteKey: (key: string) => remove(`/keys/${id(key)}`),
+
+  users: () => list<T.AdminUser>('/admin/users', 'users'),
+  patchUser: (user: string, body: { role?: T.Role; disabled?: boolean }) =>
+    patch<T.AdminUser>(`/admin/users/${id(user)}`, body),
+  invite: (role: T.Role, email?: string) =>
+    post<T.Invitation>('/admin/invitations', email ? { role, email } : { role }),
+  usage: () => get<unknown>('/admin/usage'),
+  audit: () => get<unknown>('/admin/audit'),
+  health: () => get<unknown>('/admin/health')
+};
