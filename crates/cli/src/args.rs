@@ -318,6 +318,12 @@ pub(crate) struct Serve {
     /// File of settings; terang.toml in the data folder when absent
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where chats and accounts are kept; a file in the data folder when absent
+    #[arg(long, value_name = "postgres://...|sqlite:FILE")]
+    pub(crate) database: Option<String>,
+    /// People have accounts in the web app, on loopback too
+    #[arg(long)]
+    pub(crate) accounts: bool,
     /// Certificate in PEM, with those above it; with it the server speaks TLS
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<String>,

@@ -56,12 +56,17 @@ pub struct ChatChange {
     /// Another title.
     pub title: Option<String>,
     /// Another folder, or none.
+    #[allow(clippy::option_option, reason = "left as it is, none, or another")]
     pub folder_id: Option<Option<String>>,
     /// Whether it is pinned.
     pub pinned: Option<bool>,
     /// Whether it is archived.
     pub archived: Option<bool>,
     /// Another model, or the default.
+    #[allow(
+        clippy::option_option,
+        reason = "left as it is, the default, or another"
+    )]
     pub model: Option<Option<String>>,
     /// Other settings, a JSON object.
     pub settings: Option<String>,

@@ -132,16 +132,12 @@ fn snippet(text: &str, words: &[String]) -> String {
         .iter()
         .filter(|&&(begin, end)| begin >= from && end <= to);
     let mut mark = marks.next();
-    for at in from..to {
+    for (at, &c) in chars.iter().enumerate().take(to).skip(from) {
         if mark.is_some_and(|&(begin, _)| begin == at) {
             out.push('\u{1}');
         }
         // What marks hits cannot stand in the text itself.
-        out.push(if chars[at].is_control() {
-            ' '
-        } else {
-            chars[at]
-        });
+        out.push(if c.is_control() { ' ' } else { c });
         if mark.is_some_and(|&(_, end)| end == at + 1) {
             out.push('\u{2}');
             mark = marks.next();

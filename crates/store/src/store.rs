@@ -1,6 +1,8 @@
 //! Opens and closes the store, and copies it while it is in use.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::db::{Db, values};
 use crate::dialect::Dialect;
@@ -11,14 +13,18 @@ use crate::migrate;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) db: Db,
+    /// Held while the file is open: who has it knows that no other process uses the file.
+    lock: Option<Arc<File>>,
 }
 
 impl Store {
     /// Opens `url`: `sqlite:FILE` or `postgres://…`, and brings its schema up to date.
     pub async fn open(url: &str) -> Result<Self> {
+        let mut lock = None;
         let db = if let Some(file) = url.strip_prefix("sqlite:") {
             let path = Path::new(file.strip_prefix("//").unwrap_or(file));
             make_private(path)?;
+            lock = try_lock(path)?;
             Db::sqlite(path).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Db::postgres(url).await?
@@ -28,7 +34,7 @@ impl Store {
             return Err(StoreError::Url(scheme.chars().take(40).collect()));
         };
         migrate::run(&db).await?;
-        Ok(Self { db })
+        Ok(Self { db, lock })
     }
 
     /// Opens the file at `path`.
@@ -39,6 +45,11 @@ impl Store {
     /// Which kind of database it is.
     pub fn dialect(&self) -> Dialect {
         self.db.dialect()
+    }
+
+    /// Whether no other process can have the database open.
+    pub fn is_alone(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Whether the database answers.
@@ -95,6 +106,23 @@ impl Store {
             )
             .await?;
         self.setting(name).await?.ok_or(StoreError::NotFound)
+    }
+}
+
+/// Says beside the file that it is in use. `None`: another process has said so.
+fn try_lock(path: &Path) -> Result<Option<Arc<File>>> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let beside = Path::new(&beside);
+    let at = |source| StoreError::File {
+        path: beside.to_owned(),
+        source,
+    };
+    let file = File::create(beside).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Arc::new(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(at(source)),
     }
 }
 

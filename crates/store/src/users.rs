@@ -174,14 +174,13 @@ impl Store {
             return Err(StoreError::Conflict("there is an owner already"));
         }
         let found = "SELECT id FROM users WHERE role = 'owner' ORDER BY created_at, id";
-        let id = match tx.maybe(found, vec![]).await? {
-            Some(mut row) => row.text()?,
-            None => {
-                let id = new_id()?;
-                let row = values![&id, name, None::<&str>, None::<&str>, "owner", now_ms()];
-                tx.execute(INSERT, row).await?;
-                id
-            }
+        let id = if let Some(mut row) = tx.maybe(found, vec![]).await? {
+            row.text()?
+        } else {
+            let id = new_id()?;
+            let row = values![&id, name, None::<&str>, None::<&str>, "owner", now_ms()];
+            tx.execute(INSERT, row).await?;
+            id
         };
         tx.execute(
             "UPDATE users SET name = $1, email = $2, password = $3 WHERE id = $4",

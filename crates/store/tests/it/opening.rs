@@ -4,6 +4,15 @@ use terang_store::{NewChat, Store, StoreError};
 
 use crate::{account, on_both};
 
+/// Runs a statement on a file behind the store's back.
+async fn sqlite(path: &std::path::Path, sql: &'static str) -> Result<(), sqlx::Error> {
+    use sqlx::Connection as _;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await?;
+    sqlx::raw_sql(sql).execute(&mut connection).await?;
+    connection.close().await
+}
+
 #[test]
 fn opening_again_changes_nothing_and_a_newer_schema_is_refused() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -15,7 +24,19 @@ fn opening_again_changes_nothing_and_a_newer_schema_is_refused() {
         first.close().await;
         let again = Store::open_file(&path).await.unwrap();
         assert_eq!(again.user(&user.id).await.unwrap(), user);
+        assert!(again.is_alone());
+        let beside = Store::open_file(&path).await.unwrap();
+        assert!(!beside.is_alone());
+        beside.close().await;
         again.close().await;
+        drop((again, beside));
+        let newer = sqlite(&path, "INSERT INTO migrations VALUES (999, 0)").await;
+        newer.unwrap();
+        let error = Store::open_file(&path).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Newer { found: 999, .. }),
+            "{error}"
+        );
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

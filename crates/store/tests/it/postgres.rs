@@ -1,6 +1,7 @@
 //! A PostgreSQL of the tests' own: a new cluster in a temporary folder, reached over a Unix socket
 //! there alone, started once for all tests of a process and ended with it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -26,7 +27,8 @@ pub(crate) fn cluster() -> Option<&'static Cluster> {
         .get_or_init(|| {
             let started = programs().map(Cluster::start);
             if started.is_none() {
-                eprintln!(
+                let _ = writeln!(
+                    std::io::stderr(),
                     "SKIPPED on PostgreSQL: it is not installed (Debian's package postgresql)"
                 );
             }
