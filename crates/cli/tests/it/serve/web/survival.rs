@@ -80,10 +80,12 @@ fn killed(site: &Site) {
 
 #[test]
 fn one_that_is_told_to_end_finishes_its_answers() {
-    let site = Site::single();
+    let mut site = Site::single();
+    // A busy machine takes its time.
+    site.flags = vec!["--set", "drain_timeout_s=120"];
     let Some(server) = site.start() else { return };
     let me = Browser::default();
-    let chat = me.chat(&server, json!({ "temperature": 0, "max_tokens": 60 }));
+    let chat = me.chat(&server, json!({ "temperature": 0, "max_tokens": 16 }));
     let question = json!({ "id": "q", "parent_id": null, "content": "Tell me a story." });
     me.ask(&server, &chat, question);
     server.signal(Signal::TERM);
