@@ -10,6 +10,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+#[allow(
+    clippy::unnecessary_debug_formatting,
+    reason = "a path as a literal of Rust"
+)]
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/build");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));

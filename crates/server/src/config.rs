@@ -126,7 +126,7 @@ settings! {
     tls_cert: String = String::new(), Text;
     /// File of the certificate's private key, in PEM.
     tls_key: String = String::new(), Text;
-    /// Where chats and accounts are kept: postgres://USER:PASSWORD@HOST/NAME, or sqlite:FILE; a file
+    /// Where chats and accounts are kept: `postgres://USER:PASSWORD@HOST/NAME`, or `sqlite:FILE`; a file
     /// in the data folder when absent.
     database: String = String::new(), Text;
     /// People have accounts in the web app, on loopback too. On any other address they do anyway.

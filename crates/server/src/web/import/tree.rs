@@ -94,17 +94,14 @@ pub(super) fn chat(value: Value) -> Result<ImportedChat, Refused> {
     } else if let Some(history) = inner.history {
         (open_webui(&history.messages), history.current_id)
     } else if let Some(messages) = any.messages {
-        (
-            messages.into_iter().filter_map(own).collect(),
-            inner.leaf_id,
-        )
+        (messages.into_iter().map(own).collect(), inner.leaf_id)
     } else {
         return Err(refused("it has no messages"));
     };
     if nodes.len() > MESSAGES_MAX {
         return Err(refused("it has more messages than a chat may have"));
     }
-    let (messages, leaf_id) = arrange(nodes, leaf.as_deref());
+    let (messages, leaf_id) = arrange(&nodes, leaf.as_deref());
     if messages.is_empty() {
         return Err(refused("it has no text"));
     }
@@ -206,23 +203,23 @@ fn open_webui(messages: &Map<String, Value>) -> Vec<Node> {
     messages.iter().map(node).collect()
 }
 
-fn own(message: Own) -> Option<Node> {
+fn own(message: Own) -> Node {
     let role = match message.role.as_str() {
         "system" => Some(Role::System),
         other => role(other),
     };
-    Some(Node {
+    Node {
         id: message.id,
         parent: message.parent_id,
         kept: role.map(|role| (role, message.content)),
         model: message.model,
         created_at: message.created_at.map_or(0, milliseconds),
-    })
+    }
 }
 
 /// Parents before children, in the order of the file, and without what is not kept. What hangs on
 /// nothing, or on itself, is a beginning.
-fn arrange(nodes: Vec<Node>, leaf: Option<&str>) -> (Vec<Message>, Option<String>) {
+fn arrange(nodes: &[Node], leaf: Option<&str>) -> (Vec<Message>, Option<String>) {
     let index: HashMap<String, usize> = nodes
         .iter()
         .enumerate()
