@@ -141,15 +141,12 @@ pub fn restore(database: &str, default: &Path, from: &Path) -> Result<Option<Pat
             store.close().await;
             Ok(!alone)
         });
-        match in_use {
-            Ok(true) => {
-                let _ = std::fs::remove_file(&candidate);
-                return Err(BackupError::InUse(to));
-            }
-            // One that cannot be opened is what a backup is for: it is kept as it is.
-            Ok(false) | Err(_) => {}
+        // One that cannot be opened is what a backup is for: it is kept as it is.
+        if matches!(in_use, Ok(true)) {
+            let _ = std::fs::remove_file(&candidate);
+            return Err(BackupError::InUse(to));
         }
-        let before = (0..)
+        let before = (0..1_000_000)
             .map(|number| beside(&to, &format!(".before-{number}")))
             .find(|path| !path.exists());
         let Some(before) = before else {

@@ -91,6 +91,7 @@ fn file_name(title: &str) -> String {
 }
 
 fn markdown(title: &str, branch: &[Message]) -> String {
+    use std::fmt::Write as _;
     let mut text = format!("# {title}\n");
     for message in branch {
         let who = match message.role {
@@ -98,7 +99,7 @@ fn markdown(title: &str, branch: &[Message]) -> String {
             Role::Assistant => message.model.as_deref().unwrap_or("Assistant"),
             Role::System => "System",
         };
-        text.push_str(&format!("\n## {who}\n\n{}\n", message.content.trim_end()));
+        let _ = write!(text, "\n## {who}\n\n{}\n", message.content.trim_end());
     }
     text
 }

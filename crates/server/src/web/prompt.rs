@@ -119,6 +119,7 @@ fn messages(instructions: &[Option<&str>], turns: Vec<(&'static str, String)>) -
 
 /// A message with the texts of its files before it.
 async fn with_files(app: &App, user_id: &str, message: &Message) -> ApiResult<String> {
+    use std::fmt::Write as _;
     let ids: Vec<String> = serde_json::from_str(&message.attachments).unwrap_or_default();
     let mut content = String::new();
     for id in ids {
@@ -126,10 +127,11 @@ async fn with_files(app: &App, user_id: &str, message: &Message) -> ApiResult<St
         // A fence longer than any in the text, so that the text cannot end it.
         let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
         let fence = "`".repeat(longest.max(2) + 1);
-        content.push_str(&format!(
+        let _ = write!(
+            content,
             "File: {name}\n{fence}\n{}\n{fence}\n\n",
             text.trim_end()
-        ));
+        );
     }
     content.push_str(&message.content);
     Ok(content)
