@@ -50,7 +50,10 @@ fn prompts_and_assistants_are_kept() {
             .create_prompt(&ann.id, "fix", "Fix this:")
             .await
             .unwrap();
-        assert_eq!(store.prompts(&ann.id).await.unwrap(), [prompt.clone()]);
+        assert_eq!(
+            store.prompts(&ann.id).await.unwrap(),
+            std::slice::from_ref(&prompt)
+        );
         assert!(store.prompts(&eve.id).await.unwrap().is_empty());
         assert!(store.delete_prompt(&eve.id, &prompt.id).await.is_err());
         store.delete_prompt(&ann.id, &prompt.id).await.unwrap();
@@ -120,7 +123,10 @@ fn a_share_shows_what_was_shared_until_it_ends() {
             (seen.title.as_str(), seen.content.as_str()),
             ("Title", "[1]")
         );
-        assert_eq!(store.shares(&ann.id).await.unwrap(), [share.clone()]);
+        assert_eq!(
+            store.shares(&ann.id).await.unwrap(),
+            std::slice::from_ref(&share)
+        );
         assert!(store.shares(&eve.id).await.unwrap().is_empty());
         assert!(matches!(
             store.unshare(&eve.id, &share.id).await,

@@ -135,6 +135,7 @@ impl Cluster {
     }
 
     /// A process that outlives this one ends the cluster and clears its folder away.
+    #[allow(clippy::zombie_processes, reason = "it ends after this process")]
     fn watch(&self) {
         // Another account's processes cannot be signalled, but /proc shows them.
         let script = format!(
