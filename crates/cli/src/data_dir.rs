@@ -75,6 +75,11 @@ impl DataDir {
         self.root.join("usage.jsonl")
     }
 
+    /// Chats and accounts of the web app.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("terang.db")
+    }
+
     /// History of the chat's prompt.
     pub(crate) fn history(&self) -> PathBuf {
         self.root.join("chat_history")

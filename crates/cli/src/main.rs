@@ -50,7 +50,10 @@ fn run(cli: &Cli) -> Outcome<()> {
     // Without the handler Ctrl-C still ends the process; downloads resume either way.
     let _ = interrupt::install();
     let data = || DataDir::resolve(cli.data_dir.clone());
-    match &cli.verb {
+    let Some(verb) = &cli.verb else {
+        return commands::serve::run(&data()?, cli.compute, &args::Serve::default());
+    };
+    match verb {
         Verb::Chat(args) => chat::run(&data()?, cli.compute, args),
         Verb::Pull(args) => commands::pull::run(&data()?, args),
         Verb::List(args) => commands::list::run(&data()?, args),
@@ -61,6 +64,8 @@ fn run(cli: &Cli) -> Outcome<()> {
         } => commands::eval::run(&data()?, cli.compute, args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args),
         Verb::Key { what } => commands::key::run(&data()?, what),
+        Verb::Backup(args) => commands::backup::backup(&data()?, args),
+        Verb::Restore(args) => commands::backup::restore(&data()?, args),
         Verb::Doctor(args) => commands::doctor::run(&data()?, cli.compute, args),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.compute, args),
     }

@@ -1,7 +1,8 @@
 //! What all handlers share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -12,6 +13,7 @@ use crate::models::Models;
 use crate::openai::responses::Store;
 use crate::telemetry::Telemetry;
 use crate::tls::Tls;
+use crate::web::Web;
 
 /// Half of the threads that may block.
 const EMBEDDING_MAX: usize = crate::server::BLOCKING_THREADS / 2;
@@ -33,12 +35,21 @@ pub(crate) struct App {
     pub(crate) embedding: Semaphore,
     /// Responses that can be asked for again and gone on with.
     pub(crate) responses: Store,
-    draining: AtomicBool,
+    /// The web app and what people keep.
+    pub(crate) web: Web,
+    /// The file of what keys have used.
+    pub(crate) usage_path: PathBuf,
+    /// Since when new work is refused.
+    draining: OnceLock<Instant>,
     /// Becomes true when answers have had their time to finish.
     cut: watch::Sender<bool>,
 }
 
 impl App {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is one part, named at the one call"
+    )]
     pub(crate) fn new(
         config: Config,
         models: Models,
@@ -46,6 +57,8 @@ impl App {
         tls: Option<Tls>,
         telemetry: Option<Telemetry>,
         loopback: bool,
+        web: Web,
+        usage_path: PathBuf,
     ) -> Self {
         let responses = Store::new(config.stored_responses, config.stored_bytes);
         Self {
@@ -58,7 +71,9 @@ impl App {
             loopback,
             embedding: Semaphore::new(EMBEDDING_MAX),
             responses,
-            draining: AtomicBool::new(false),
+            web,
+            usage_path,
+            draining: OnceLock::new(),
             cut: watch::Sender::new(false),
         }
     }
@@ -70,7 +85,14 @@ impl App {
 
     /// From now on new work is refused.
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.get_or_init(Instant::now);
+    }
+
+    /// What is left of the time that started answers have.
+    pub(crate) fn drain_time_left(&self) -> Duration {
+        let whole = Duration::from_secs(self.config.drain_timeout_s);
+        let begun = self.draining.get();
+        begun.map_or(whole, |begun| whole.saturating_sub(begun.elapsed()))
     }
 
     /// Ends the answers that still run.
@@ -84,6 +106,6 @@ impl App {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.get().is_some()
     }
 }

@@ -128,6 +128,11 @@ settings! {
     tls_cert: String = String::new(), Text;
     /// File of the certificate's private key, in PEM.
     tls_key: String = String::new(), Text;
+    /// Where chats and accounts are kept: `postgres://USER:PASSWORD@HOST/NAME`, or `sqlite:FILE`; a file
+    /// in the data folder when absent.
+    database: String = String::new(), Text;
+    /// People have accounts in the web app, on loopback too. On any other address they do anyway.
+    accounts: bool = false, Switch;
     /// Ask for an API key on loopback too.
     require_keys: bool = false, Switch;
     /// Who shares beginnings of prompts in the cache: key or all.

@@ -1,9 +1,12 @@
-//! The HTTP server: OpenAI's API over the engine, for many people and programs at once.
+//! The HTTP server: OpenAI's API over the engine and the web app, for many people and programs at
+//! once.
 //!
 //! - [`config`]: settings from a file, the environment and flags.
 //! - `http`: connections and their limits, the gate that every request passes, bodies, events.
 //! - `openai`: the API's parts, each a mapping of its wire types to `generate`.
 //! - `anthropic`: Anthropic's API, another such mapping.
+//! - `web`: the web app, and its API over what people keep.
+//! - [`backup`]: a copy of what people keep, and back.
 //! - `generate`: an order in, a stream of outputs out; the only place that talks to the engine.
 //! - `toolcall`: how families of models write calls of tools; pure functions of text.
 //! - [`tls`]: the certificate that connections are offered. `notify`: what a service manager is told.
@@ -19,6 +22,7 @@
 
 mod anthropic;
 mod app;
+pub mod backup;
 pub mod config;
 mod error;
 mod generate;
@@ -35,6 +39,7 @@ mod telemetry;
 pub mod tls;
 mod toolcall;
 pub mod usage;
+mod web;
 
 pub use config::{Config, ConfigError};
 pub use models::{AdapterSource, ModelSource};

@@ -5,8 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use terang_engine::EngineOptions;
+use terang_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -18,6 +20,7 @@ use crate::models::{ModelSource, Models};
 use crate::notify;
 use crate::telemetry::{Telemetry, TelemetryError, TelemetrySettings};
 use crate::tls::{Tls, TlsError, TlsFiles};
+use crate::web::Web;
 
 /// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
 pub(crate) const BLOCKING_THREADS: usize = 32;
@@ -35,6 +38,8 @@ pub struct Options {
     pub keys: PathBuf,
     /// The file of what keys have used.
     pub usage: PathBuf,
+    /// The file of chats and accounts, where the settings name no database.
+    pub database: PathBuf,
 }
 
 /// Why a server did not start or ended.
@@ -54,15 +59,12 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
-    /// Anybody could use it.
-    #[error(
-        "{0} can be reached from other machines, and there is no API key: make one with terang key \
-         create NAME, or listen on 127.0.0.1"
-    )]
-    OpenToAll(SocketAddr),
     /// A key is to be asked for, and there is none.
     #[error("require_keys is set, and there is no API key: make one with terang key create NAME")]
     NoKeys,
+    /// What people keep cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The file of keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -101,13 +103,8 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     check_names(&options.models)?;
     let keys = KeyRing::open(&options.keys, &options.usage, config.usage_file_bytes)?;
     let loopback = config.listen.ip().is_loopback();
-    if keys.is_empty() {
-        if !loopback {
-            return Err(ServeError::OpenToAll(config.listen));
-        }
-        if config.require_keys {
-            return Err(ServeError::NoKeys);
-        }
+    if keys.is_empty() && config.require_keys {
+        return Err(ServeError::NoKeys);
     }
     let tls = TlsFiles::of_settings(&config.tls_cert, &config.tls_key)?;
     let tls = tls.map(Tls::open).transpose()?;
@@ -120,6 +117,14 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
         address: config.listen,
         source,
     };
+    let store = if config.database.is_empty() {
+        Store::open_file(&options.database).await?
+    } else {
+        Store::open(&config.database).await?
+    };
+    // Where keys are asked for, the app is no way round them.
+    let reachable = !loopback || config.require_keys;
+    let web = Web::open(store, config.accounts, reachable).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(at)?;
     let address = listener.local_addr().map_err(at)?;
     let telemetry = TelemetrySettings::of_environment(|name| std::env::var(name).ok())?;
@@ -127,14 +132,22 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     let telemetry = telemetry.transpose()?;
     let drain_timeout_s = config.drain_timeout_s;
     let models = Models::new(options.models, options.engine, config.memory_limit_bytes);
-    let app = Arc::new(App::new(config, models, keys, tls, telemetry, loopback));
+    let usage = options.usage;
+    let app = App::new(config, models, keys, tls, telemetry, loopback, web, usage);
+    let app = Arc::new(app);
     let (stop, stopping) = watch::channel(false);
+    if let Some(token) = app.web.setup_token() {
+        let scheme = if app.tls.is_some() { "https" } else { "http" };
+        tracing::info!("make the first account at {scheme}://{address}/setup?token={token}");
+    }
     listening(address);
     notify::ready();
     tracing::info!(%address, keys_required = app.keys_required(), "listening");
     tokio::spawn(warm_up(Arc::clone(&app)));
     tokio::spawn(obey_signals(Arc::clone(&app), stop));
+    tokio::spawn(tidy(Arc::clone(&app)));
     let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
+    finish_answers(&app).await;
     app.keys.close();
     if let Some(telemetry) = &app.telemetry {
         telemetry.close();
@@ -144,6 +157,27 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Answers of the web app go on without a connection: they get their time too, and what is cut then
+/// is saved as far as it came.
+async fn finish_answers(app: &App) {
+    let left = app.drain_time_left();
+    if !app.web.idle(left).await {
+        app.cut();
+        app.web.idle(Duration::from_secs(2)).await;
+    }
+    app.web.store.close().await;
+}
+
+/// Forgets what is over, now and then.
+async fn tidy(app: Arc<App>) {
+    loop {
+        if let Err(error) = app.web.tidy().await {
+            tracing::warn!(%error, "what is over could not be forgotten yet");
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
 }
 
 fn check_names(models: &[ModelSource]) -> Result<(), ServeError> {

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
-pub(crate) use self::serve::{Doctor, Key, KeyCreate, KeyRevoke, Serve};
+pub(crate) use self::serve::{Backup, Doctor, Key, KeyCreate, KeyRevoke, Restore, Serve};
 use crate::compute::Compute;
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
@@ -27,8 +27,10 @@ use crate::problem::{Problem, misuse};
     name = "terang",
     version,
     disable_help_subcommand = true,
-    subcommand_required = true,
-    after_help = "Examples:
+    after_help = "Without a verb it serves the web app: terang serve.
+
+Examples:
+  terang
   terang chat \"What is a transformer?\"
   terang chat --model qwen2.5-coder:0.5b
   terang pull qwen2.5-coder:0.5b
@@ -66,7 +68,7 @@ pub(crate) struct Cli {
     pub(crate) compute: Compute,
     /// What to do
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) verb: Option<Verb>,
 }
 
 /// What to do.
@@ -116,18 +118,21 @@ A broken download goes on where it stopped when the command is given again.")]
         #[command(subcommand)]
         what: Eval,
     },
-    /// Serve models to programs that speak OpenAI's API
+    /// Serve the web app to people, and models to programs that speak OpenAI's API
     #[command(after_help = "Examples:
   terang serve
   terang serve --model smollm2:135m --model coder=qwen2.5-coder:0.5b
   terang serve --model smollm2:135m --adapter pirate=./pirate-lora
   terang serve --listen 0.0.0.0:8080 --set queue_len=64
+  terang serve --accounts --database postgres://terang@localhost/terang
   terang serve --tls-cert cert.pem --tls-key key.pem
   terang serve --config /etc/terang.toml
 
 A setting is taken from a flag, else from the environment (TERANG_ and its name in capitals), else
-from the file (--config, or terang.toml in the data folder), else from its default. Listening on an
-address that other machines reach needs an API key: see terang key. SIGTERM lets started answers
+from the file (--config, or terang.toml in the data folder), else from its default. On an address
+that other machines reach, people log in (the log says where the first one makes their account) and
+programs need an API key: see terang key. A password in --database can be seen by others on this
+machine: put it into TERANG_DATABASE or the file. SIGTERM lets started answers
 finish; SIGHUP reads keys and the certificate again. The README lists all settings.")]
     Serve(Serve),
     /// Make, list and revoke API keys of the server
@@ -142,6 +147,19 @@ finish; SIGHUP reads keys and the certificate again. The README lists all settin
         #[command(subcommand)]
         what: Key,
     },
+    /// Copy chats and accounts to a file, also while the server runs
+    #[command(after_help = "Examples:
+  terang backup chats-monday.db
+
+PostgreSQL has its own tool for this, pg_dump. Models, settings and API keys are files of the data
+folder and are not part of the copy.")]
+    Backup(Backup),
+    /// Put a copy of chats and accounts in the place of what is there
+    #[command(after_help = "Examples:
+  terang restore chats-monday.db
+
+The server must have ended. What was there before stays beside it under another name.")]
+    Restore(Restore),
     /// Check the set-up, and say what to do about what is wrong
     #[command(after_help = "Examples:
   terang doctor

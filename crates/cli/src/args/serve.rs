@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::Output;
 
 /// Arguments of `terang serve`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Serve {
     /// Model to serve, also as NAME=PATH; may be given again. The first is loaded at the start
     #[arg(short, long, value_name = "NAME|PATH")]
@@ -22,6 +22,12 @@ pub(crate) struct Serve {
     /// File of settings; terang.toml in the data folder when absent
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where chats and accounts are kept; a file in the data folder when absent
+    #[arg(long, value_name = "postgres://...|sqlite:FILE")]
+    pub(crate) database: Option<String>,
+    /// People have accounts in the web app, on loopback too
+    #[arg(long)]
+    pub(crate) accounts: bool,
     /// Certificate in PEM, with those above it; with it the server speaks TLS
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<String>,
@@ -34,6 +40,28 @@ pub(crate) struct Serve {
     /// Any setting by name; may be given again
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// Arguments of `terang backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The copy, which must not be there yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The database, as for terang serve
+    #[arg(long, value_name = "sqlite:FILE")]
+    pub(crate) database: Option<String>,
+}
+
+/// Arguments of `terang restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// What terang backup wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The database, as for terang serve
+    #[arg(long, value_name = "sqlite:FILE")]
+    pub(crate) database: Option<String>,
 }
 
 /// Arguments of `terang doctor`.

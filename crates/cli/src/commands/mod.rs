@@ -1,5 +1,6 @@
 //! The verbs that look after models and measure them.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod doctor;
 pub(crate) mod eval;

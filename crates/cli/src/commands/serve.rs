@@ -52,6 +52,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
         models,
         keys: data.keys(),
         usage: data.usage(),
+        database: data.database(),
         config,
     };
     let scheme = if options.config.tls_cert.is_empty() {
@@ -122,6 +123,12 @@ pub(super) fn config(data: &DataDir, args: &Serve) -> Outcome<Config> {
         if let Some(file) = file {
             flags.push((name.to_owned(), file.clone()));
         }
+    }
+    if let Some(database) = &args.database {
+        flags.push(("database".to_owned(), database.clone()));
+    }
+    if args.accounts {
+        flags.push(("accounts".to_owned(), "true".to_owned()));
     }
     if let Some(context) = args.context {
         flags.push(("context".to_owned(), context.to_string()));

@@ -115,6 +115,15 @@ messages! {
     Serving { name, url } =
         "{name} is served at {url}; Ctrl-C ends it",
         "{name} dilayani di {url}; Ctrl-C untuk mengakhiri";
+    BackedUp { path } =
+        "the copy is in {path}; keep it as private as the database",
+        "salinan ada di {path}; jaga kerahasiaannya seperti basis datanya";
+    Restored { path } =
+        "{path} is in its place; terang serve uses it",
+        "{path} sudah dipasang; terang serve memakainya";
+    RestoredBefore { path } =
+        "what was there before is in {path}",
+        "isi sebelumnya ada di {path}";
     KeyShownOnce { id } =
         "key {id}: it is shown once and kept nowhere; a running server knows it after SIGHUP",
         "kunci {id}: hanya ditampilkan sekali dan tidak disimpan; server yang berjalan mengenalnya setelah SIGHUP";

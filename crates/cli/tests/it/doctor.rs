@@ -119,8 +119,8 @@ fn what_is_wrong_with_the_rest_is_found() {
     // An address for all, without a key, and then with one but without TLS.
     let open = ["doctor", "--json", "--listen", "0.0.0.0:0"];
     let outcome = place.run(&open);
-    outcome.fails(1, "wrong: 1;");
-    let (_, next) = finding(&outcome, "keys", "wrong");
+    outcome.succeeds();
+    let (_, next) = finding(&outcome, "keys", "warning");
     assert!(next.contains("terang key create"), "{next}");
     place.run(&["key", "create", "phone"]).succeeds();
     let outcome = place.run(&open);

@@ -36,7 +36,6 @@ fn wrong_usage_exits_with_2_and_one_line() {
             "allowed a number from 1 to 1024",
         ),
         (&["--lang", "xx", "list"], "one of en, id"),
-        (&[], "missing"),
         (&["chat"], "nothing was asked"),
         (&["eval"], "missing"),
     ] {

@@ -1,6 +1,7 @@
 //! What every request passes before its handler: drain, the Host header, the Origin, the API key.
 //! One layer over all routes, so that a new route is behind it without anybody's doing; only health
-//! is exempt, by name.
+//! is exempt, by name. The web app's API asks for a session where others ask for a key, in a layer of
+//! its own (`web::visitor`); the app's files are for everybody.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::app::App;
 use crate::config::CacheSharing;
 use crate::error::{ApiError, ApiResult};
 use crate::telemetry::Origin;
+use crate::web;
 
 const HEALTH: [&str; 2] = ["/health/live", "/health/ready"];
 
@@ -22,6 +24,7 @@ const HEALTH: [&str; 2] = ["/health/live", "/health/ready"];
 pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let route = route_name(&request);
+    let is_api = is_web(request.uri().path());
     let method = request.method().clone();
     let origin = request.headers().get(header::ORIGIN).cloned();
     // Where a body in chunks ends is known to the parser alone, so that heads after it cannot be
@@ -49,7 +52,8 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
         let closing = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, closing);
     }
-    if let Some(origin) = origin.filter(|origin| allowed_origin(&app, origin)) {
+    let origin = origin.filter(|origin| !is_api && allowed_origin(&app, origin));
+    if let Some(origin) = origin {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -89,7 +93,15 @@ fn check(app: &App, request: &Request) -> ApiResult<Passed> {
             "the server is shutting down and takes no new work",
         ));
     }
+    let is_web = is_web(path);
     if let Some(origin) = headers.get(header::ORIGIN) {
+        // What a session or the one person of this machine may do, no other origin's page may.
+        if is_web && !same_origin(origin, headers) {
+            return Err(ApiError::forbidden(
+                "origin_not_allowed",
+                "origin: only the server's own pages may use this",
+            ));
+        }
         if !allowed_origin(app, origin) && !same_origin(origin, headers) {
             return Err(ApiError::forbidden(
                 "origin_not_allowed",
@@ -101,7 +113,8 @@ fn check(app: &App, request: &Request) -> ApiResult<Passed> {
             return Ok(Passed::Preflight);
         }
     }
-    if is_health {
+    let is_page = web::assets::is_app(request.method(), path);
+    if is_health || is_web || is_page {
         return Ok(Passed::Through(crate::keys::Caller::default()));
     }
     let key = presented_key(headers);
@@ -110,6 +123,11 @@ fn check(app: &App, request: &Request) -> ApiResult<Passed> {
     let parent = headers.get("traceparent").and_then(|h| h.to_str().ok());
     caller.origin = Origin::new(route_name(request), parent);
     Ok(Passed::Through(caller))
+}
+
+/// Whether a path is of the web app's API, exactly as the router has it.
+fn is_web(path: &str) -> bool {
+    path.starts_with("/api/")
 }
 
 /// The key that came with a request, in OpenAI's header or in Anthropic's.
@@ -198,8 +216,7 @@ fn preflight(request: &Request) -> Response {
 fn route_name(request: &Request) -> &'static str {
     let matched = request.extensions().get::<MatchedPath>();
     let matched = matched.map_or("", MatchedPath::as_str);
-    let known = super::router::ROUTES
-        .iter()
-        .find(|route| **route == matched);
+    let mut all = super::router::ROUTES.iter().chain(&web::router::ROUTES);
+    let known = all.find(|route| **route == matched);
     known.copied().unwrap_or("other")
 }

@@ -13,10 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
 
 use super::connection::Connection;
 use super::heads::StrictHeads;
 use crate::app::App;
+use crate::web::Peer;
 
 /// Bytes that hyper may hold of a request's head and of a body on its way.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -40,14 +42,14 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let Some((stream, _peer, place)) = accepted else {
+        let Some((stream, peer, place)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let (app, router, stop) = (Arc::clone(&app), router.clone(), stop.clone());
         connections.spawn(async move {
             app.metrics.connected();
-            converse(&app, stream, router, stop).await;
+            converse(&app, stream, Peer(peer), router, stop).await;
             app.metrics.disconnected();
             drop(place);
         });
@@ -65,10 +67,10 @@ pub(crate) async fn serve(
                 }
             }
             accepted = accept(&listener, &places) => {
-                if let Some((stream, _peer, place)) = accepted {
+                if let Some((stream, peer, place)) = accepted {
                     let (app, router, stop) = (Arc::clone(&app), router.clone(), never.clone());
                     tokio::spawn(async move {
-                        converse(&app, stream, router, stop).await;
+                        converse(&app, stream, Peer(peer), router, stop).await;
                         drop(place);
                     });
                 }
@@ -107,18 +109,24 @@ async fn accept(
     }
 }
 
-async fn converse(app: &App, stream: TcpStream, router: Router, stop: watch::Receiver<bool>) {
+async fn converse(
+    app: &App,
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
     // Small events are to go out at once.
     let _ = stream.set_nodelay(true);
     let io = Connection::new(stream, Duration::from_secs(app.config.write_timeout_s));
     let Some(tls) = &app.tls else {
-        return speak(app, io, router, stop).await;
+        return speak(app, io, peer, router, stop).await;
     };
     // Who does not finish the handshake holds a place no longer than who does not finish a head.
     let limit = Duration::from_secs(app.config.header_timeout_s);
     let handshake = TlsAcceptor::from(tls.config()).accept(io);
     match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(io)) => speak(app, io, router, stop).await,
+        Ok(Ok(io)) => speak(app, io, peer, router, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
@@ -128,9 +136,14 @@ async fn converse(app: &App, stream: TcpStream, router: Router, stop: watch::Rec
 async fn speak(
     app: &App,
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
+    let router = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(app.config.header_timeout_s))

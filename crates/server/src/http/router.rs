@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::reference;
+use crate::web;
 
 /// The patterns of all routes.
 pub(super) const ROUTES: [&str; 20] = [
@@ -67,7 +68,8 @@ pub(super) fn build(app: Arc<App>) -> Router {
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
         .route("/tokenizer_info", get(tokens::info))
-        .fallback(async || ApiError::not_found("there is nothing at this path; see /docs"))
+        .merge(web::router::build(&app))
+        .fallback(web::assets::serve)
         .method_not_allowed_fallback(async || {
             ApiError::new(
                 StatusCode::METHOD_NOT_ALLOWED,

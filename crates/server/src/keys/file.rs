@@ -45,6 +45,9 @@ pub struct KeyRecord {
     /// What it may use.
     #[serde(default)]
     pub limits: KeyLimits,
+    /// The account whose it is; none: made with `terang key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl KeyRecord {
@@ -150,6 +153,16 @@ impl KeyFile {
 
     /// Makes a key. The first of the two is the key itself, which is kept nowhere.
     pub fn create(&self, name: &str, limits: KeyLimits) -> Result<(String, KeyRecord), KeyError> {
+        self.create_for(name, limits, None)
+    }
+
+    /// Makes a key of an account's.
+    pub fn create_for(
+        &self,
+        name: &str,
+        limits: KeyLimits,
+        owner: Option<String>,
+    ) -> Result<(String, KeyRecord), KeyError> {
         if name.trim().is_empty()
             || name.chars().count() > NAME_CHARS_MAX
             || name.chars().any(char::is_control)
@@ -168,6 +181,7 @@ impl KeyFile {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
             limits,
+            owner,
         };
         let kept = record.clone();
         self.change(|keys| {

@@ -170,6 +170,11 @@ impl KeyRing {
         Ok(count)
     }
 
+    /// The file of the keys.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.holders
             .read()

@@ -44,6 +44,14 @@ pub(super) fn keys(data: &DataDir, config: &Config) -> Vec<Finding> {
     let needed = config.require_keys || !config.listen.ip().is_loopback();
     let count = keys.len().to_string();
     let mut findings = vec![match (needed, keys.is_empty()) {
+        // The server starts all the same: people make keys in the web app.
+        (true, true) if !config.require_keys => Finding::warning(
+            CHECK,
+            &Msg::DoctorKeysMissing {
+                address: config.listen.to_string(),
+            },
+            Msg::DoctorKeysMissingNext {},
+        ),
         (true, true) => Finding::wrong(
             CHECK,
             &Msg::DoctorKeysMissing {

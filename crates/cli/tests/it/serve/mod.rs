@@ -12,6 +12,7 @@ mod responses;
 mod secured;
 mod telemetry;
 mod tools;
+mod web;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,6 +34,8 @@ pub(super) struct Server {
     child: Mutex<Child>,
     pub(super) address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Its database, where the test has no place for one.
+    folder: Option<tempfile::TempDir>,
 }
 
 /// The model's server that tests without settings of their own share.
@@ -56,11 +59,16 @@ pub(super) fn own(settings: &[&str]) -> Option<Server> {
 impl Server {
     fn start(real: &Real, settings: &[&str]) -> Self {
         let mut command = real.terang();
+        // The data folder is everybody's; a database is one server's.
+        let folder = tempfile::tempdir().unwrap();
+        let database = format!("sqlite:{}", folder.path().join("terang.db").display());
         command.args(["serve", "--model", real::MODEL, "--listen", "127.0.0.1:0"]);
+        command.args(["--database", &database]);
         for setting in settings {
             command.args(["--set", setting]);
         }
-        let server = Self::of(command);
+        let mut server = Self::of(command);
+        server.folder = Some(folder);
         server.wait_until_ready();
         server
     }
@@ -94,6 +102,7 @@ impl Server {
             child: Mutex::new(child),
             address,
             log,
+            folder: None,
         }
     }
 
@@ -262,6 +271,13 @@ impl Response {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
         })
+    }
+
+    /// All values of a header that may come several times.
+    pub(super) fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let found = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value).collect()
     }
 
     #[track_caller]

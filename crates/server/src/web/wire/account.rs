@@ -1,0 +1,297 @@
+//! Accounts, sessions, invitations, and what admins see.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use terang_store as store;
+use utoipa::ToSchema;
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UserRole {
+    /// Everything.
+    Owner,
+    /// Looks after accounts.
+    Admin,
+    /// Uses it.
+    Member,
+}
+
+impl From<store::UserRole> for UserRole {
+    fn from(role: store::UserRole) -> Self {
+        match role {
+            store::UserRole::Owner => Self::Owner,
+            store::UserRole::Admin => Self::Admin,
+            store::UserRole::Member => Self::Member,
+        }
+    }
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct User {
+    /// Its identity.
+    id: String,
+    /// What they are called.
+    name: String,
+    /// Their address.
+    email: Option<String>,
+    /// What they may do.
+    role: UserRole,
+    /// May not log in.
+    disabled: bool,
+    /// Milliseconds since 1970.
+    created_at: i64,
+}
+
+impl From<store::User> for User {
+    fn from(user: store::User) -> Self {
+        Self {
+            id: user.id,
+            name: user.name,
+            email: user.email,
+            role: user.role.into(),
+            disabled: user.disabled,
+            created_at: user.created_at,
+        }
+    }
+}
+
+/// Who asks, and of what.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Me {
+    /// `single`: nobody logs in; or `accounts`.
+    pub(crate) mode: &'static str,
+    /// Nobody can log in yet: the first account is to be made.
+    pub(crate) setup_needed: bool,
+    /// Making it needs the token from the server's log.
+    pub(crate) setup_token_needed: bool,
+    /// Who has logged in.
+    pub(crate) user: Option<User>,
+    /// Their settings.
+    #[schema(value_type = Object)]
+    pub(crate) settings: Map<String, Value>,
+    /// The server's version.
+    pub(crate) version: &'static str,
+}
+
+/// The first account.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Setup {
+    /// What they are called.
+    pub(crate) name: String,
+    /// Their address.
+    pub(crate) email: String,
+    /// Their password.
+    pub(crate) password: String,
+    /// From the server's log, where it is needed.
+    pub(crate) token: Option<String>,
+}
+
+/// Logging in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    /// The address.
+    pub(crate) email: String,
+    /// The password.
+    pub(crate) password: String,
+}
+
+/// Another password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPassword {
+    /// The one so far.
+    pub(crate) old: String,
+    /// The one from now on.
+    pub(crate) new: String,
+}
+
+/// Deleting one's account.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Leave {
+    /// The password, where there is one.
+    pub(crate) password: Option<String>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Session {
+    /// By which it is revoked.
+    pub(crate) id: String,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
+    /// When it was last used, to the minute.
+    pub(crate) seen_at: i64,
+    /// The browser, as it calls itself.
+    pub(crate) agent: String,
+    /// It is the one that asks.
+    pub(crate) current: bool,
+}
+
+/// Sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Sessions {
+    /// The one last seen first.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// What an invitation is for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Invitation {
+    /// What who comes may do.
+    pub(crate) role: UserRole,
+    /// For whom alone it is.
+    pub(crate) email: Option<String>,
+}
+
+/// Coming by an invitation.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Accept {
+    /// What they are called.
+    pub(crate) name: String,
+    /// Their address.
+    pub(crate) email: String,
+    /// Their password.
+    pub(crate) password: String,
+}
+
+/// An invitation to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Invite {
+    /// `admin` or `member`.
+    pub(crate) role: UserRole,
+    /// For whom alone it is.
+    pub(crate) email: Option<String>,
+}
+
+/// An invitation that was made; its token is shown once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Invited {
+    /// The secret.
+    pub(crate) token: String,
+    /// The path of the page that takes it.
+    pub(crate) url: String,
+}
+
+/// All accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Users {
+    /// The oldest first.
+    pub(crate) users: Vec<User>,
+}
+
+/// What of an account is to be changed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserChange {
+    /// `admin` or `member`.
+    pub(crate) role: Option<UserRole>,
+    /// May not log in.
+    pub(crate) disabled: Option<bool>,
+}
+
+/// What somebody used of a model on a day.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Used {
+    /// Who.
+    pub(crate) user_id: String,
+    /// The day's beginning in UTC, in milliseconds since 1970.
+    pub(crate) day: i64,
+    /// The model.
+    pub(crate) model: String,
+    /// Answers.
+    pub(crate) requests: i64,
+    /// Tokens of prompts.
+    pub(crate) prompt_tokens: i64,
+    /// Tokens of answers.
+    pub(crate) completion_tokens: i64,
+}
+
+/// What everybody used.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AllUsed {
+    /// The newest day first.
+    pub(crate) usage: Vec<Used>,
+}
+
+/// Something that was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditEntry {
+    /// Its place, for `before`.
+    pub(crate) id: i64,
+    /// Milliseconds since 1970.
+    pub(crate) at: i64,
+    /// Who did it.
+    pub(crate) user_id: Option<String>,
+    /// What was done.
+    pub(crate) action: String,
+    /// To whom or what.
+    pub(crate) target: Option<String>,
+    /// From where.
+    pub(crate) address: Option<String>,
+}
+
+/// What was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Audit {
+    /// The newest first.
+    pub(crate) entries: Vec<AuditEntry>,
+}
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ServerHealth {
+    /// The database answers.
+    pub(crate) database: bool,
+    /// `sqlite` or `postgres`.
+    pub(crate) database_kind: &'static str,
+    /// The first model can answer.
+    pub(crate) model: bool,
+    /// Answers that are being made.
+    pub(crate) answers: usize,
+    /// Milliseconds since 1970, when the server started.
+    pub(crate) started_at: i64,
+    /// The server's version.
+    pub(crate) version: &'static str,
+}
+
+/// An API key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Key {
+    /// By which it is revoked.
+    pub(crate) id: String,
+    /// What it is for.
+    pub(crate) name: String,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
+    /// The key itself, once: when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+    /// Answers so far.
+    pub(crate) requests: u64,
+    /// Tokens of prompts so far.
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of answers so far.
+    pub(crate) completion_tokens: u64,
+}
+
+/// API keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Keys {
+    /// In the order in which they were made.
+    pub(crate) keys: Vec<Key>,
+}
+
+/// An API key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKey {
+    /// What it is for.
+    pub(crate) name: String,
+}

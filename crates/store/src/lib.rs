@@ -1,0 +1,38 @@
+//! What people keep: accounts, sessions, chats and their messages, and what belongs to them. A leaf:
+//! it knows users and databases, and neither HTTP nor models.
+//!
+//! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
+//! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
+//! - `migrate`: forward-only changes of the schema, in a transaction at the start.
+//! - `users`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
+//!
+//! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
+//! statement, so that another's identity finds nothing; what a method has returned from is on disk.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+mod chats;
+mod db;
+mod dialect;
+mod error;
+mod files;
+mod id;
+mod library;
+mod messages;
+mod migrate;
+mod record;
+mod search;
+mod store;
+mod users;
+
+pub use chats::{Chat, ChatChange, ChatFilter, NewChat, Page};
+pub use dialect::Dialect;
+pub use error::{Result, StoreError};
+pub use files::{Attachment, NewAttachment, Share, SharedChat};
+pub use id::{new_id, now_ms};
+pub use library::{Assistant, Folder, Prompt};
+pub use messages::{Ending, ImportedChat, Message, Role, Status, TokenCounts};
+pub use record::{AuditEntry, UsageRow};
+pub use search::Hit;
+pub use store::Store;
+pub use users::{Invitation, NewUser, Session, User, UserRole};

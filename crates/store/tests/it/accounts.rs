@@ -1,0 +1,188 @@
+//! Accounts, sessions and invitations.
+
+use terang_store::{NewUser, StoreError, UserRole, now_ms};
+
+use crate::{account, on_both};
+
+#[test]
+fn the_first_account_takes_over_what_the_sole_owner_had() {
+    on_both(async |store| {
+        let owner = store.sole_owner("me").await.unwrap();
+        assert_eq!(store.sole_owner("other").await.unwrap(), owner);
+        assert!(!store.has_accounts().await.unwrap());
+        let made = store
+            .set_up("Ann", "ann@example.org", "digest")
+            .await
+            .unwrap();
+        assert_eq!((made.id, made.role), (owner.id, UserRole::Owner));
+        assert!(store.has_accounts().await.unwrap());
+        let again = store.set_up("Eve", "eve@example.org", "digest").await;
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    });
+}
+
+#[test]
+fn an_address_is_one_account() {
+    on_both(async |store| {
+        let ann = account(&store, "ann").await;
+        let again = NewUser {
+            name: "Eve",
+            email: Some("ann@example.org"),
+            password: Some("digest"),
+            role: UserRole::Member,
+        };
+        let again = store.create_user(again).await;
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+        let found = store.user_by_email("ann@example.org").await.unwrap();
+        assert_eq!(found, Some(ann));
+        assert_eq!(store.user_by_email("eve@example.org").await.unwrap(), None);
+    });
+}
+
+#[test]
+fn sessions_end_when_they_are_old_revoked_or_their_account_is_disabled() {
+    on_both(async |store| {
+        let (ann, ben) = (account(&store, "ann").await, account(&store, "ben").await);
+        let id = store
+            .create_session(&ann.id, "one", "browser")
+            .await
+            .unwrap();
+        store
+            .create_session(&ann.id, "two", "browser")
+            .await
+            .unwrap();
+        let (user, session) = store.session("one", 0, 0).await.unwrap().unwrap();
+        assert_eq!((&user, &session.id), (&ann, &id));
+        assert!(
+            store
+                .session("one", now_ms() + 1000, 0)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            store
+                .session("one", 0, now_ms() + 1000)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        assert!(store.session("three", 0, 0).await.unwrap().is_none());
+        // Another's session is not there.
+        let other = store.end_session(&ben.id, &id).await;
+        assert!(matches!(other, Err(StoreError::NotFound)));
+        store.end_session(&ann.id, &id).await.unwrap();
+        assert!(store.session("one", 0, 0).await.unwrap().is_none());
+        store.change_user(&ann.id, None, Some(true)).await.unwrap();
+        assert!(store.session("two", 0, 0).await.unwrap().is_none());
+        assert!(store.sessions(&ann.id).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn another_role_or_password_ends_the_sessions() {
+    on_both(async |store| {
+        let ann = account(&store, "ann").await;
+        store.create_session(&ann.id, "one", "").await.unwrap();
+        store.create_session(&ann.id, "two", "").await.unwrap();
+        store
+            .change_password(&ann.id, "other", "two")
+            .await
+            .unwrap();
+        let left = store.sessions(&ann.id).await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].digest, "two");
+        let changed = store
+            .change_user(&ann.id, Some(UserRole::Admin), None)
+            .await;
+        assert_eq!(changed.unwrap().role, UserRole::Admin);
+        assert!(store.sessions(&ann.id).await.unwrap().is_empty());
+        let owner = store.sole_owner("me").await.unwrap();
+        let refused = store
+            .change_user(&owner.id, Some(UserRole::Member), None)
+            .await;
+        assert!(matches!(refused, Err(StoreError::Conflict(_))));
+    });
+}
+
+#[test]
+fn one_account_has_a_bounded_number_of_sessions() {
+    on_both(async |store| {
+        let ann = account(&store, "ann").await;
+        for number in 0..105 {
+            let digest = format!("digest {number}");
+            store.create_session(&ann.id, &digest, "").await.unwrap();
+        }
+        assert_eq!(store.sessions(&ann.id).await.unwrap().len(), 100);
+        assert!(store.session("digest 104", 0, 0).await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn an_invitation_is_used_once_by_whom_it_is_for() {
+    on_both(async |store| {
+        let later = now_ms() + 60_000;
+        let role = UserRole::Admin;
+        let email = Some("ann@example.org");
+        store
+            .create_invitation("one", role, email, later)
+            .await
+            .unwrap();
+        store
+            .create_invitation("old", role, None, now_ms() - 1)
+            .await
+            .unwrap();
+        let gone = store.invitation("old").await;
+        assert!(matches!(gone, Err(StoreError::NotFound)));
+        let other = store
+            .accept_invitation("one", "Eve", "eve@example.org", "d")
+            .await;
+        assert!(matches!(other, Err(StoreError::NotFound)));
+        let ann = store
+            .accept_invitation("one", "Ann", "ann@example.org", "d")
+            .await;
+        assert_eq!(ann.unwrap().role, UserRole::Admin);
+        let again = store
+            .accept_invitation("one", "Ann", "ann@example.org", "d")
+            .await;
+        assert!(matches!(again, Err(StoreError::NotFound)));
+        // One whose address is taken does not use the invitation up.
+        store
+            .create_invitation("two", role, None, later)
+            .await
+            .unwrap();
+        let taken = store
+            .accept_invitation("two", "Ann", "ann@example.org", "d")
+            .await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))));
+        assert!(store.invitation("two").await.is_ok());
+    });
+}
+
+#[test]
+fn an_account_goes_with_all_that_is_its_own() {
+    on_both(async |store| {
+        let ann = account(&store, "ann").await;
+        let chat = store
+            .create_chat(&ann.id, terang_store::NewChat::default())
+            .await
+            .unwrap();
+        let asked = crate::question("q", None, "Hi", &chat.id);
+        store.send(&ann.id, &chat.id, &asked, "m").await.unwrap();
+        store
+            .share(&ann.id, &chat.id, "token", "t", "[]")
+            .await
+            .unwrap();
+        store.delete_user(&ann.id).await.unwrap();
+        assert!(store.chat_ids(&ann.id).await.unwrap().is_empty());
+        assert!(store.messages(&ann.id, &chat.id).await.unwrap().is_empty());
+        assert!(matches!(
+            store.shared("token").await,
+            Err(StoreError::NotFound)
+        ));
+        assert!(matches!(
+            store.delete_user(&ann.id).await,
+            Err(StoreError::NotFound)
+        ));
+    });
+}
