@@ -63,7 +63,8 @@ pub(super) fn check(password: &str, field: &str, name: &str, email: &str) -> Api
         .zip(small.chars().skip(1))
         .map(|(one, next)| i64::from(u32::from(next)) - i64::from(u32::from(one)))
         .collect();
-    if distinct.len() < 5 || steps.iter().all(|step| step.abs() == 1) {
+    // A step of nine is from 9 to 0 or back.
+    if distinct.len() < 5 || steps.iter().all(|step| matches!(step.abs(), 1 | 9)) {
         return weak("its characters repeat or count; take another");
     }
     let local = email.split('@').next().unwrap_or_default();

@@ -22,6 +22,8 @@ fn opening_again_changes_nothing_and_a_newer_schema_is_refused() {
         let first = Store::open_file(&path).await.unwrap();
         let user = account(&first, "ann").await;
         first.close().await;
+        // The file's lock goes with the value.
+        drop(first);
         let again = Store::open_file(&path).await.unwrap();
         assert_eq!(again.user(&user.id).await.unwrap(), user);
         assert!(again.is_alone());
