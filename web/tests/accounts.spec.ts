@@ -1,6 +1,6 @@
 /** People: the first account, an invitation, and what one of them may not see of another. */
 import { accessible } from './accessible';
-import { expect, test, translate, watch } from './fixtures';
+import { expect, halt, test, translate, watch } from './fixtures';
 import { Server } from './server';
 
 test('an owner sets the server up, invites a member, and each has chats of their own', async ({ browser, language, locale }) => {
@@ -21,7 +21,7 @@ test('an owner sets the server up, invites a member, and each has chats of their
 
     await page.getByLabel(t('compose.label'), { exact: true }).fill('A private thought');
     await page.getByRole('button', { name: t('compose.send') }).click();
-    await page.getByRole('button', { name: t('compose.stop') }).click();
+    await halt(page.getByRole('button', { name: t('compose.stop') }));
     await expect(page.getByRole('button', { name: t('message.regenerate') })).toBeEnabled();
     const chat = page.url();
 

@@ -65,7 +65,7 @@ test('no attack of the corpus does anything, in questions, answers, titles or na
   await page.waitForTimeout(600);
   await page.keyboard.press('Escape');
   await page.goto(`${server.url}/prompts`);
-  await expect(page.getByText('<script>window.__fired=1</script>')).toBeVisible();
+  await expect(page.locator('#main').getByText('<script>window.__fired=1</script>')).toBeVisible();
   expect(await page.evaluate(() => (window as unknown as { __fired?: number }).__fired)).toBeUndefined();
 });
 

@@ -1,21 +1,21 @@
 /** A conversation, from the first word on. */
-import { expect, test } from './fixtures';
+import { expect, halt, test } from './fixtures';
 
 type Chat = { id: string; title: string; folder_id: string | null; settings: { system?: string } };
 type Message = { id: string; role: string; content: string; status: string };
 
 test('a person asks, reads, and finds the chat again', async ({ page, app, server }) => {
   await page.goto(server.url);
-  await app.send('Say hello.');
+  // Long enough to be stopped.
+  await app.send('Say hello in a hundred languages.');
   await expect(page).toHaveURL(/\/c\/[0-9a-f-]{36}$/);
-  await expect(page.getByRole('button', { name: app.t('compose.stop') })).toBeVisible();
-  await page.getByRole('button', { name: app.t('compose.stop') }).click();
+  await halt(page.getByRole('button', { name: app.t('compose.stop') }));
   await app.answered();
   const id = page.url().split('/').pop() ?? '';
   const { messages } = await app.call<{ messages: Message[] }>('GET', `/chats/${id}`);
   expect(messages.map((message) => message.role)).toEqual(['user', 'assistant']);
   await page.reload();
-  await expect(page.getByText('Say hello.', { exact: true }).last()).toBeVisible();
+  await expect(page.getByText('Say hello in a hundred languages.', { exact: true }).last()).toBeVisible();
   await expect(page.getByRole('navigation').getByRole('link', { name: /Say hello/ }).first()).toBeVisible();
 });
 
@@ -200,7 +200,7 @@ test('a temporary chat is on no list', async ({ page, app, server }) => {
   await page.getByRole('button', { name: app.t('chat.temporary') }).click();
   await expect(page.getByText(app.t('chat.temporary_text'))).toBeVisible();
   await app.send('This is a secret of mine');
-  await page.getByRole('button', { name: app.t('compose.stop') }).click();
+  await halt(page.getByRole('button', { name: app.t('compose.stop') }));
   await app.answered();
   await page.goto(server.url);
   await expect(page.getByRole('navigation').getByRole('link').first()).toBeVisible();
@@ -243,7 +243,7 @@ test('an assistant brings its instructions along', async ({ page, app, server })
   await page.getByRole('button', { name: app.t('app.save') }).click();
   await page.getByRole('link', { name: app.t('assistants.start') }).first().click();
   await app.send('Good morning');
-  await page.getByRole('button', { name: app.t('compose.stop') }).click();
+  await halt(page.getByRole('button', { name: app.t('compose.stop') }));
   await app.answered();
   const { chat } = await app.call<{ chat: Chat }>('GET', `/chats/${page.url().split('/').pop()}`);
   expect(chat.settings.system).toBe('Speak in verse.');
@@ -291,7 +291,7 @@ test('the keyboard does everything', async ({ page, app, server }) => {
   await page.keyboard.press('Control+Shift+O');
   await expect(page).toHaveURL(/\/$/);
   await expect(page.getByLabel(app.t('compose.label'), { exact: true })).toBeFocused();
-  await page.keyboard.type('Written by hand');
+  await page.keyboard.type('Write a long story about a pen.');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('button', { name: app.t('compose.stop') })).toBeVisible();
   await page.keyboard.press('Escape');

@@ -2,7 +2,7 @@
  * What each test has: a server, a page that speaks the project's language, and a watch that fails the
  * test when anything breaks the page's policy, throws, or asks another origin for something.
  */
-import { test as base, expect, type Page } from '@playwright/test';
+import { test as base, expect, type Locator, type Page } from '@playwright/test';
 import { en, type Key, type Text } from '../src/lib/i18n/en';
 import { id } from '../src/lib/i18n/id';
 import { Server } from './server';
@@ -118,3 +118,8 @@ export const test = base.extend<Options & Fixtures, WorkerFixtures>({
 });
 
 export { expect };
+
+/** Stops the answer, if it has not ended by itself: a small model is sometimes done at once. */
+export async function halt(stop: Locator): Promise<void> {
+  await stop.click({ timeout: 3_000 }).catch(() => undefined);
+}

@@ -1,12 +1,12 @@
 /** The app on a narrow screen with a finger. */
-import { expect, test } from './fixtures';
+import { expect, halt, test } from './fixtures';
 
 test('chats are in a drawer, and a message is sent by touch', async ({ page, app, server }) => {
   await page.goto(server.url);
   await expect(page.getByRole('navigation')).toHaveCount(0);
   await page.getByLabel(app.t('compose.label'), { exact: true }).fill('A message from a phone');
   await page.getByRole('button', { name: app.t('compose.send') }).tap();
-  await page.getByRole('button', { name: app.t('compose.stop') }).tap();
+  await halt(page.getByRole('button', { name: app.t('compose.stop') }));
   await app.answered();
   await page.getByRole('button', { name: app.t('nav.open') }).tap();
   const nav = page.getByRole('navigation', { name: app.t('nav.sidebar') });
