@@ -18,6 +18,8 @@ const config: PlaywrightTestConfig<Options> = {
   expect: { timeout: 20_000 },
   reporter: [['list']],
   forbidOnly: true,
+  // A machine that is shared may be slow for a moment; what needed a second try is reported as flaky.
+  retries: process.env['CI'] ? 1 : 0,
   use: { launchOptions, serviceWorkers: 'block', permissions: ['clipboard-read', 'clipboard-write'], trace: 'off' },
   projects: [
     { name: 'desktop-en', use: { ...desktop, locale: 'en-GB', language: 'en' }, testIgnore: /phone\.spec\.ts/ },
