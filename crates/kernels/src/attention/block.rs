@@ -1,7 +1,7 @@
 //! The two products of attention over one block of keys.
 
-use super::Queries;
 use super::cache::{Head, KvLayout, KvType, PAGE, float};
+use super::{Queries, larger};
 use crate::cpu::{Cpu, dispatch};
 use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
@@ -288,6 +288,42 @@ fn prefetch_two(lines: Option<&[u8]>) {
     if let Some(lines) = lines {
         prefetch(lines.as_ptr());
         prefetch(lines.as_ptr().wrapping_add(LINE));
+    }
+}
+
+/// The largest score of each row that is a number, or -inf. Any order gives the same.
+pub(super) fn largest(cpu: Cpu, scores: &[f32], largest: &mut [f32]) {
+    assert_eq!(scores.len(), largest.len() * PAGE);
+    dispatch!(cpu, largest_scalar, largest_vector, (scores: &[f32], largest: &mut [f32]));
+}
+
+fn largest_scalar(scores: &[f32], largest: &mut [f32]) {
+    for (scores, largest) in scores.chunks_exact(PAGE).zip(largest) {
+        *largest = scores.iter().fold(f32::NEG_INFINITY, |a, b| larger(*b, a));
+    }
+}
+
+/// By hand, since compilers take the row apart into pairs.
+#[inline(always)]
+unsafe fn largest_vector<S: Simd>(scores: &[f32], largest: &mut [f32]) {
+    for (scores, largest) in scores.chunks_exact(PAGE).zip(largest) {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: a row has PAGE scores, whole vectors; `lanes` is one.
+        unsafe {
+            let mut found = S::f_splat(f32::NEG_INFINITY);
+            for at in (0..PAGE).step_by(LANES) {
+                found = S::f_larger(S::f_load(scores.as_ptr().add(at)), found);
+            }
+            S::f_store(lanes.as_mut_ptr(), found);
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = larger(lanes[i], lanes[i + width]);
+            }
+            width /= 2;
+        }
+        *largest = lanes[0];
     }
 }
 

@@ -306,6 +306,8 @@ fn scale_columns_plain(weights: &mut [f32], steps: &[u8]) {
     }
 }
 
+/// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
+/// is scaled to the new maximum. Keys outside a row's range get weight 0.
 #[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
 fn softmax_block(
     cpu: Cpu,
@@ -317,38 +319,31 @@ fn softmax_block(
     sum: &mut [f32],
     acc: &mut [f32],
 ) {
-    multiversion!(cpu, softmax_block_plain, (
-        scores: &mut [f32], ranges: &[Range<usize>], softcap: Option<f32>,
-        largest: &mut [f32], max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
+    if let Some(cap) = softcap {
+        multiversion!(cpu, soft_cap_plain, (scores: &mut [f32], cap: f32));
+    }
+    for (scores, range) in scores.chunks_exact_mut(PAGE).zip(ranges) {
+        scores[..range.start].fill(f32::NEG_INFINITY);
+        scores[range.end..].fill(f32::NEG_INFINITY);
+    }
+    block::largest(cpu, scores, largest);
+    multiversion!(cpu, weights_plain, (
+        scores: &mut [f32], largest: &mut [f32], max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
     ));
 }
 
-/// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
-/// is scaled to the new maximum. Keys outside a row's range get weight 0.
+/// The softmax step from each row's largest score on.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
-fn softmax_block_plain(
+fn weights_plain(
     scores: &mut [f32],
-    ranges: &[Range<usize>],
-    softcap: Option<f32>,
     largest: &mut [f32],
     max: &mut [f32],
     sum: &mut [f32],
     acc: &mut [f32],
 ) {
-    let stride = acc.len() / ranges.len();
+    let stride = acc.len() / max.len();
     let scores = scores.as_chunks_mut::<PAGE>().0;
     // Pass by pass over the rows, since a row alone is a long chain of dependent operations.
-    for (scores, (range, largest)) in scores.iter_mut().zip(ranges.iter().zip(&mut *largest)) {
-        if let Some(cap) = softcap {
-            soft_cap_plain(scores, cap);
-        }
-        if range.len() < PAGE {
-            scores[..range.start].fill(f32::NEG_INFINITY);
-            scores[range.end..].fill(f32::NEG_INFINITY);
-        }
-        *largest = largest_of(scores);
-    }
     // All scores may be -inf or NaN only if the model's numbers are broken; NaN then reaches the
     // output, where it is reported.
     for (max, correction) in max.iter_mut().zip(&mut *largest) {
@@ -377,28 +372,6 @@ fn softmax_block_plain(
             }
         }
     }
-}
-
-/// The largest score that is a number, or -inf. Any order gives the same.
-#[inline(always)]
-fn largest_of(scores: &[f32; PAGE]) -> f32 {
-    let [a, b, c, d] = scores.as_chunks::<16>().0 else {
-        unreachable!("a page is four times sixteen");
-    };
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    for i in 0..16 {
-        let ab = larger(b[i], larger(a[i], lanes[i]));
-        lanes[i] = larger(d[i], larger(c[i], ab));
-    }
-    let mut eight = [0.0; 8];
-    for i in 0..8 {
-        eight[i] = larger(lanes[i], lanes[i + 8]);
-    }
-    let mut four = [0.0; 4];
-    for i in 0..4 {
-        four[i] = larger(eight[i], eight[i + 4]);
-    }
-    larger(larger(four[0], four[2]), larger(four[1], four[3]))
 }
 
 /// `b` if `a` is NaN.

@@ -112,6 +112,10 @@ impl Simd for Avx2 {
         ]
     }
     #[inline(always)]
+    unsafe fn f_larger(a: Self::F, b: Self::F) -> Self::F {
+        [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])]
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: Self::I) -> Self::F {
         [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])]
     }

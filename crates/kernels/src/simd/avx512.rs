@@ -69,6 +69,10 @@ impl Simd for Avx512 {
         _mm512_fnmadd_ps(a, b, c)
     }
     #[inline(always)]
+    unsafe fn f_larger(a: __m512, b: __m512) -> __m512 {
+        _mm512_max_ps(a, b)
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: __m512i) -> __m512 {
         _mm512_cvtepi32_ps(x)
     }

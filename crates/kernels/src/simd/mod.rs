@@ -51,6 +51,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn f_fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `c - a * b`, rounded once.
     unsafe fn f_fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`.
+    unsafe fn f_larger(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn f_from_i(x: Self::I) -> Self::F;
 
     unsafe fn i_splat(x: i32) -> Self::I;

@@ -137,6 +137,11 @@ impl Simd for Neon {
         four!(I => vfmsq_f32(c[I], a[I], b[I]))
     }
     #[inline(always)]
+    unsafe fn f_larger(a: Self::F, b: Self::F) -> Self::F {
+        // `vmaxq_f32` would give NaN where either is.
+        four!(I => vbslq_f32(vcgtq_f32(a[I], b[I]), a[I], b[I]))
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: Self::I) -> Self::F {
         four!(I => vcvtq_f32_s32(x[I]))
     }
