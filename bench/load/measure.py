@@ -13,6 +13,8 @@ from engines import Failed
 from prompts import ANSWER_TOKENS, QUESTIONS, chat, completion, said
 
 COST_ANSWER_TOKENS = 32
+# Of so many streams each time: one alone is over in a third of a second.
+COST_BURSTS = 9
 DRAIN_CLIENTS = 32
 SOAK_CLIENTS = 8
 # Of the soak, before memory is watched.
@@ -89,25 +91,33 @@ def load(client, engine, texts, clients):
 def cost(client, engine):
     """Decode over HTTP from nearly empty caches beside the same work in `terang bench`."""
     figures = {}
-    bench = engines.Terang(engine.program, engine.model, engine.threads).measure("batched")
+    alone = engines.Terang(engine.program, engine.model, engine.threads)
+    benches = [alone.measure("batched")]
     with engine.start() as server:
         warm_up(client, server)
         for sequences in engines.BATCHES:
             # Token ids that every vocabulary has; each stream begins with its own.
             requests = [completion([1000 + index], COST_ANSWER_TOKENS) for index in range(sequences)]
-            found = client.load(server, requests, sequences)
-            if found["failed"] or not found["together_tok_s"]:
-                raise Failed(f"{sequences} streams together: {found['failures']}")
-            figures[f"http_{sequences}"] = found["together_tok_s"]
-            figures[f"bench_{sequences}"] = bench[f"batched_{sequences}"]
+            bursts = []
+            for _ in range(COST_BURSTS):
+                found = client.load(server, requests, sequences)
+                if found["failed"] or not found["together_tok_s"]:
+                    raise Failed(f"{sequences} streams together: {found['failures']}")
+                bursts.append(found["together_tok_s"])
+            figures[f"http_{sequences}"] = statistics.median(bursts)
+            # Between the streams, so that both know the machine's better and worse moments.
+            benches.append(alone.measure("batched"))
     for sequences in engines.BATCHES:
+        found = statistics.median(bench[f"batched_{sequences}"] for bench in benches)
+        figures[f"bench_{sequences}"] = found
         figures[f"cost_{sequences}"] = figures[f"http_{sequences}"] / figures[f"bench_{sequences}"]
     return figures
 
 
-def turns(client, engine, text, index):
-    """The second turn of a long chat beside a fresh short prompt, by the time to the first token."""
-    first, second, fresh = (QUESTIONS[(3 * index + i) % len(QUESTIONS)] for i in range(3))
+def turns(client, engine, text, short_text, index):
+    """The second turn of a long chat beside a fresh prompt of the length that the loads have, by the
+    time to the first token; and beside a fresh question of a few words."""
+    first, second, third = (QUESTIONS[(3 * index + i) % len(QUESTIONS)] for i in range(3))
     with engine.start() as server:
         client.load(server, [chat([said("user", "Hello")], 4)], 1)
         asked = [said("user", f"{text}\n\n{first}")]
@@ -115,16 +125,18 @@ def turns(client, engine, text, index):
         [answer] = begun["answers"]
         asked += [said("assistant", answer), said("user", second)]
         then = client.load(server, [chat(asked, 8)], 1)
-        alone = client.load(server, [chat([said("user", fresh)], 8)], 1)
-    for found in (begun, then, alone):
+        fresh = client.load(server, [chat([said("user", short_text)], 8)], 1)
+        question = client.load(server, [chat([said("user", third)], 8)], 1)
+    for found in (begun, then, fresh, question):
         if found["failed"] or not found["ttft_s"]:
             raise Failed(f"a turn gave nothing: {found['failures']}")
-    second_s, fresh_s = then["ttft_s"]["p50"], alone["ttft_s"]["p50"]
+    second_s, fresh_s = then["ttft_s"]["p50"], fresh["ttft_s"]["p50"]
     return {
         "first_turn_tokens": begun["prompt_tokens"],
         "first_turn_ttft_s": begun["ttft_s"]["p50"],
         "second_turn_ttft_s": second_s,
         "fresh_ttft_s": fresh_s,
+        "question_ttft_s": question["ttft_s"]["p50"],
         "second_turn": second_s / fresh_s,
     }
 

@@ -86,8 +86,9 @@ def main():
         if "cost" in parts:
             race.note(index, "cost", terang, lambda: measure.cost(client, terang))
         if "turns" in parts:
-            text = chats[index % len(chats)]
-            race.note(index, "turns", terang, lambda: measure.turns(client, terang, text, index))
+            text, short = chats[index % len(chats)], texts[index % len(texts)]
+            race.note(index, "turns", terang,
+                      lambda: measure.turns(client, terang, text, short, index))
         if "drain" in parts:
             race.note(index, "drain", terang, lambda: measure.drain(client, terang, texts))
     soak = race.soak(mixed, args.soak) if args.soak else None

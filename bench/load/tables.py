@@ -73,7 +73,7 @@ def reach(rounds, own, ratios, soak, model_mib):
                  COST_LEAST, min(costs, default=None)),
         at_most("memory of the idle server beyond the model's file, MiB", BEYOND_MODEL_MIB,
                 statistics.median(idle) - model_mib if idle else None),
-        at_most("second turn of a 2,000-token chat: time to first token against a fresh prompt",
+        at_most("second turn of a 2,000-token chat: time to first token against a fresh prompt of 128",
                 SECOND_TURN, own.get("second_turn")),
         at_most("started streams lost at SIGTERM, all rounds together", 0,
                 total(rounds, "drain_lost")),
@@ -167,9 +167,11 @@ def own_table(result):
                          "; ".join(short(own[f"{key}_{sequences}"])
                                    for key in ("http", "bench", "cost"))])
     if "second_turn" in own:
-        rows.append(["long chat, time to first token, s: first turn; second; fresh short prompt",
+        rows.append(["long chat, time to first token, s: first turn; second; fresh prompt of 128 tokens; "
+                     "fresh question of a few words",
                      "; ".join(short(own[key]) for key in
-                               ("first_turn_ttft_s", "second_turn_ttft_s", "fresh_ttft_s"))])
+                               ("first_turn_ttft_s", "second_turn_ttft_s", "fresh_ttft_s",
+                                "question_ttft_s"))])
     if "drain_s" in own:
         rows.append(["from SIGTERM amid 32 streams to the end of the last, s",
                      short(own["drain_s"])])

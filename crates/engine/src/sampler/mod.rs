@@ -86,6 +86,16 @@ impl Sampler {
             });
         }
         self.penalise(logits);
+        self.pick(logits, position)
+    }
+
+    /// Whether logits are taken as they are, so that [`Self::pick`] is all of [`Self::sample`].
+    pub(crate) fn leaves_logits(&self) -> bool {
+        !self.has_penalties() && self.sampling.logit_bias.is_empty()
+    }
+
+    /// Steps 3 to 5.
+    pub(crate) fn pick(&mut self, logits: &[f32], position: usize) -> Result<u32> {
         let largest = largest(logits)?;
         if self.sampling.temperature == 0.0 {
             return Ok(first_equal(logits, largest));
@@ -227,19 +237,24 @@ fn bin_masses(logits: &[f32], weights: &[f64], largest: f32, temperature: f32) -
 /// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
 pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
     let unsound = |logit: f32| logit.is_nan() || logit == f32::INFINITY;
-    // No early exit, so that the loop vectorises.
-    if logits
-        .iter()
-        .fold(false, |any, &logit| any | unsound(logit))
-    {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    // In lanes and without an early exit, so that the loop vectorises.
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let mut any = [false; 16];
+    let (sixteens, rest) = logits.as_chunks::<16>();
+    for sixteen in sixteens {
+        for i in 0..16 {
+            lanes[i] = larger(lanes[i], sixteen[i]);
+            any[i] |= unsound(sixteen[i]);
+        }
+    }
+    if any.contains(&true) || rest.iter().any(|&logit| unsound(logit)) {
         let id = logits.iter().position(|&logit| unsound(logit)).unwrap_or(0);
         return Err(Error::Logits {
             reason: format!("that of token {id} is {}", logits[id]),
         });
     }
-    let largest = logits
-        .iter()
-        .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    let largest = lanes.iter().chain(rest).copied().fold(lanes[0], larger);
     if largest == f32::NEG_INFINITY {
         return Err(Error::Logits {
             reason: "all of them are -inf".into(),
@@ -249,7 +264,15 @@ pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
 }
 
 fn first_equal(logits: &[f32], largest: f32) -> u32 {
-    let index = logits.iter().position(|&logit| logit == largest);
+    const AT_ONCE: usize = 64;
+    // Whole pieces first: their comparisons vectorise.
+    let holds = |piece: &[f32]| piece.iter().filter(|&&logit| logit == largest).count() > 0;
+    let piece = logits.chunks(AT_ONCE).position(holds);
+    let index = piece.and_then(|piece| {
+        let from = piece * AT_ONCE;
+        let within = logits[from..].iter().position(|&logit| logit == largest);
+        within.map(|index| from + index)
+    });
     index.expect("the largest logit is one of the logits") as u32
 }
 

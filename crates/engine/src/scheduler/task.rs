@@ -370,11 +370,16 @@ impl<S: Sink> Task<S> {
         let mut end = None;
         let mut right = 0;
         for row in row..=row + drafted {
-            self.logits.clear();
-            self.logits.extend_from_slice(logits.row(row));
-            self.rule_out()?;
             // The token's position: nothing else but the seed decides its draw.
-            let id = self.sampler.sample(&mut self.logits, self.tokens.len())?;
+            let position = self.tokens.len();
+            let id = if self.leaves_logits() {
+                self.sampler.pick(logits.row(row), position)?
+            } else {
+                self.logits.clear();
+                self.logits.extend_from_slice(logits.row(row));
+                self.rule_out()?;
+                self.sampler.sample(&mut self.logits, position)?
+            };
             let logprob = match self.logprobs {
                 Some(count) => Some(token_logprob(logits.row(row), id, count)?),
                 None => None,
@@ -397,6 +402,13 @@ impl<S: Sink> Task<S> {
             _ => self.lookup.trust.learn(right, drafted),
         }
         Ok(end)
+    }
+
+    /// Whether the next token is chosen from the model's logits as they are, which need no copy then.
+    fn leaves_logits(&self) -> bool {
+        self.matcher.is_none()
+            && self.stats.completion_tokens >= self.min_tokens
+            && self.sampler.leaves_logits()
     }
 
     /// Rules out what may not be chosen from the logits at hand.
