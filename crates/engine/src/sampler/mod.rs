@@ -254,7 +254,8 @@ pub(crate) fn largest(logits: &[f32]) -> Result<f32> {
             reason: format!("that of token {id} is {}", logits[id]),
         });
     }
-    let largest = lanes.iter().chain(rest).copied().fold(lanes[0], larger);
+    let all = lanes.iter().chain(rest).copied();
+    let largest = all.fold(f32::NEG_INFINITY, larger);
     if largest == f32::NEG_INFINITY {
         return Err(Error::Logits {
             reason: "all of them are -inf".into(),
