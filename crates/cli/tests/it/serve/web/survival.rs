@@ -6,12 +6,18 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Browser, Site};
+use crate::serve::Server;
 
 #[path = "../../../../../store/tests/it/postgres.rs"]
 mod postgres;
 
-/// Kills at different moments of this many answers.
-const DEATHS: u64 = 6;
+/// Answers that stream when a server is killed.
+const ANSWERS: u64 = 8;
+
+/// How often it is killed: `TERANG_DEATHS=25` makes 200 answers of it.
+fn deaths() -> u64 {
+    std::env::var("TERANG_DEATHS").map_or(2, |deaths| deaths.parse().unwrap())
+}
 
 #[test]
 fn a_killed_server_loses_no_message_and_keeps_a_beginning_of_each_answer() {
@@ -30,30 +36,44 @@ fn a_killed_server_loses_nothing_in_postgresql_either() {
 
 fn killed(site: &Site) {
     let me = Browser::default();
+    let settings = json!({ "temperature": 0, "max_tokens": 400 });
+    let ask = |server: &Server, id: &str| {
+        let chat = me.chat(server, settings.clone());
+        let question = json!({ "id": id, "parent_id": null, "content": "Tell me a story." });
+        let answer = me.ask(server, &chat, question);
+        (chat, answer)
+    };
     // (chat, question's identity, answer's identity, text that was seen)
     let mut told: Vec<(String, String, String, String)> = Vec::new();
     let mut whole = None;
-    for death in 0..DEATHS {
+    let mut moments = Moments(std::process::id());
+    for death in 0..deaths() {
         let Some(server) = site.start() else { return };
         if whole.is_none() {
-            let chat = me.chat(&server, json!({ "temperature": 0, "max_tokens": 400 }));
-            let question = json!({ "id": "q", "parent_id": null, "content": "Tell me a story." });
-            let answer = me.ask(&server, &chat, question);
+            let (chat, answer) = ask(&server, "q");
             whole = Some(me.follow(&server, &chat, &answer, 0).0);
         }
-        let chat = me.chat(&server, json!({ "temperature": 0, "max_tokens": 400 }));
-        let id = format!("q{death}");
-        let question = json!({ "id": id, "parent_id": null, "content": "Tell me a story." });
-        let answer = me.ask(&server, &chat, question);
-        std::thread::sleep(Duration::from_millis(37 + 211 * death));
-        let path = format!("/api/chats/{chat}");
-        let seen = me.get(&server, &path)["messages"][1]["content"].clone();
+        let asked: Vec<_> = (0..ANSWERS)
+            .map(|number| {
+                let id = format!("q{death}-{number}");
+                std::thread::sleep(moments.up_to_ms(60));
+                let (chat, answer) = ask(&server, &id);
+                (chat, id, answer)
+            })
+            .collect();
+        std::thread::sleep(moments.up_to_ms(2500));
+        told.extend(asked.into_iter().map(|(chat, id, answer)| {
+            let found = me.get(&server, &format!("/api/chats/{chat}"));
+            let seen = found["messages"][1]["content"].as_str().unwrap().to_owned();
+            (chat, id, answer, seen)
+        }));
+        std::thread::sleep(moments.up_to_ms(20));
         server.signal(Signal::KILL);
         server.wait();
-        told.push((chat, id, answer, seen.as_str().unwrap().to_owned()));
     }
     let whole = whole.unwrap();
     let Some(server) = site.start() else { return };
+    let mut cut = 0;
     for (chat, question, answer, seen) in told {
         let found = me.get(&server, &format!("/api/chats/{chat}"));
         let messages = found["messages"].as_array().unwrap();
@@ -75,6 +95,24 @@ fn killed(site: &Site) {
         );
         // What a reader of the database has seen is not taken back.
         assert!(kept.len() >= seen.len(), "{kept:?} {seen:?}");
+        cut += u64::from(kept.len() < whole.len());
+    }
+    let answers = ANSWERS * deaths();
+    eprintln!(
+        "{answers} answers, {cut} of them cut short, seed {}",
+        std::process::id()
+    );
+}
+
+/// Moments that differ from run to run (xorshift).
+struct Moments(u32);
+
+impl Moments {
+    fn up_to_ms(&mut self, most: u32) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        Duration::from_millis(u64::from(self.0 % (most + 1)))
     }
 }
 
