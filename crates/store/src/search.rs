@@ -53,11 +53,18 @@ impl Store {
                  WHERE terang_words(chats.title) @@ to_tsquery('simple', $1) \
                  AND chats.user_id = $2 AND chats.temporary = 0 \
                  ORDER BY chats.updated_at DESC, chats.seq DESC LIMIT $3",
-                "SELECT chats.id, chats.title, chats.updated_at, m.id, m.content FROM messages m \
-                 JOIN chats ON chats.id = m.chat_id WHERE m.status <> 'streaming' \
-                 AND terang_words(m.content) @@ to_tsquery('simple', $1) AND m.user_id = $2 \
-                 AND chats.temporary = 0 \
-                 ORDER BY chats.updated_at DESC, m.seq DESC LIMIT $3",
+                // The index is asked once and first, also where nothing is known yet of how much
+                // the tables hold, as after an import.
+                "WITH found AS MATERIALIZED (SELECT seq, chat_id FROM messages \
+                 WHERE status <> 'streaming' \
+                 AND terang_words(content) @@ to_tsquery('simple', $1) AND user_id = $2), \
+                 newest AS MATERIALIZED (SELECT found.seq, chats.id, chats.title, \
+                 chats.updated_at FROM found JOIN chats ON chats.id = found.chat_id \
+                 WHERE chats.temporary = 0 \
+                 ORDER BY chats.updated_at DESC, found.seq DESC LIMIT $3) \
+                 SELECT newest.id, newest.title, newest.updated_at, m.id, m.content FROM newest \
+                 JOIN messages m ON m.seq = newest.seq \
+                 ORDER BY newest.updated_at DESC, newest.seq DESC",
             ),
         };
         let mut hits = Vec::new();
