@@ -37,6 +37,16 @@ pub(crate) fn cluster() -> Option<&'static Cluster> {
         .as_ref()
 }
 
+/// A cluster of one test's own, which may end it and start it again.
+#[allow(
+    dead_code,
+    reason = "only some of the programs that share this file do so"
+)]
+pub(crate) fn own_cluster() -> Option<Cluster> {
+    cluster()?;
+    programs().map(Cluster::start)
+}
+
 /// Where Debian's package keeps what only a server needs.
 fn programs() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
@@ -81,13 +91,12 @@ impl Cluster {
         if let Some(Owner { uid, gid }) = cluster.user {
             std::os::unix::fs::chown(&cluster.folder, Some(uid), Some(gid)).unwrap();
         }
-        let data = cluster.folder.join("data");
-        let data = data.to_str().unwrap();
+        let data = cluster.data();
         cluster.run(
             "initdb",
             &[
                 "-D",
-                data,
+                &data,
                 "-U",
                 "terang",
                 "-A",
@@ -98,18 +107,38 @@ impl Cluster {
                 "-N",
             ],
         );
-        let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=300",
-            cluster.folder.display()
-        );
-        let log = cluster.folder.join("log");
-        let log = log.to_str().unwrap();
-        cluster.run(
-            "pg_ctl",
-            &["-D", data, "-o", &options, "-l", log, "-w", "start"],
-        );
+        cluster.start_again();
         cluster.watch();
         cluster
+    }
+
+    fn data(&self) -> String {
+        self.folder.join("data").to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn start_again(&self) {
+        let options = format!(
+            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=300",
+            self.folder.display()
+        );
+        let log = self.folder.join("log");
+        let log = log.to_str().unwrap();
+        self.run(
+            "pg_ctl",
+            &["-D", &self.data(), "-o", &options, "-l", log, "-w", "start"],
+        );
+    }
+
+    /// Ends it as a machine that loses power does.
+    #[allow(
+        dead_code,
+        reason = "only some of the programs that share this file do so"
+    )]
+    pub(crate) fn stop(&self) {
+        self.run(
+            "pg_ctl",
+            &["-D", &self.data(), "-m", "immediate", "-w", "stop"],
+        );
     }
 
     fn command(&self, program: &Path) -> Command {

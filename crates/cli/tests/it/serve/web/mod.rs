@@ -5,6 +5,7 @@ mod accounts;
 mod attacks;
 mod chats;
 mod matrix;
+mod shortage;
 mod survival;
 
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use super::{Browser, Site};
 use crate::serve::Server;
 
 #[path = "../../../../../store/tests/it/postgres.rs"]
-mod postgres;
+pub(super) mod postgres;
 
 /// Answers that stream when a server is killed.
 const ANSWERS: u64 = 8;
