@@ -12,6 +12,7 @@ mod chat;
 mod commands;
 mod compute;
 mod data_dir;
+mod desktop;
 mod interrupt;
 mod markdown;
 mod messages;
@@ -51,7 +52,8 @@ fn run(cli: &Cli) -> Outcome<()> {
     let _ = interrupt::install();
     let data = || DataDir::resolve(cli.data_dir.clone());
     let Some(verb) = &cli.verb else {
-        return commands::serve::run(&data()?, cli.compute, &args::Serve::default());
+        let args = args::Serve::default();
+        return commands::serve::run(&data()?, cli.compute, &args, true);
     };
     match verb {
         Verb::Chat(args) => chat::run(&data()?, cli.compute, args),
@@ -62,7 +64,7 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Eval {
             what: args::Eval::Perplexity(args),
         } => commands::eval::run(&data()?, cli.compute, args),
-        Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args),
+        Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args, false),
         Verb::Key { what } => commands::key::run(&data()?, what),
         Verb::Backup(args) => commands::backup::backup(&data()?, args),
         Verb::Restore(args) => commands::backup::restore(&data()?, args),

@@ -27,7 +27,7 @@ use crate::problem::{Problem, misuse};
     name = "terang",
     version,
     disable_help_subcommand = true,
-    after_help = "Without a verb it serves the web app: terang serve.
+    after_help = "Without a verb it serves the web app, as terang serve does, and opens it on a desktop.
 
 Examples:
   terang
@@ -43,7 +43,8 @@ Environment:
   TERANG_CPU        scalar, avx2 or avx512: the kernels to use
   HF_ENDPOINT       another address of the Hugging Face hub; HF_TOKEN is sent to it
   SSL_CERT_FILE     certificates of your own authority
-  NO_COLOR          no colours"
+  NO_COLOR          no colours
+  TERANG_NO_OPEN    terang without a verb opens no browser"
 )]
 pub(crate) struct Cli {
     /// Where models and history are kept

@@ -12,13 +12,14 @@ use crate::catalogue::{Catalogue, Recommended};
 use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
+use crate::desktop;
 use crate::messages::Msg;
 use crate::output;
 use crate::problem::{Outcome, Problem, misuse};
 use crate::pull::Progress;
 
-/// Serves until told to end.
-pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()> {
+/// Serves until told to end. `at_home`: somebody started it to use it, so the app is opened for them.
+pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve, at_home: bool) -> Outcome<()> {
     let config = config(data, args)?;
     terang_server::log::start(config.log_format, config.log_level);
     allow_files();
@@ -62,6 +63,9 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve) -> Outcome<()>
     };
     let served = terang_server::run(options, |address| {
         let url = format!("{scheme}://{address}");
+        if at_home {
+            desktop::open(&url);
+        }
         // A reader of standard output that has gone is no reason not to serve.
         let _ = output::line(&Msg::Serving { name, url }.to_string());
     });

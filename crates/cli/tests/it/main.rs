@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
+#[cfg(unix)]
+mod at_home;
 mod bench;
 #[cfg(unix)]
 mod conversation;

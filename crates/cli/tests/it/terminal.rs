@@ -25,6 +25,13 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `command` and waits for its first prompt; gives what stood before it.
     pub(crate) fn start(command: &mut Command) -> (Self, String) {
+        let mut terminal = Self::show(command);
+        let before = terminal.until_prompt();
+        (terminal, before)
+    }
+
+    /// Starts `command`.
+    pub(crate) fn show(command: &mut Command) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -54,14 +61,12 @@ impl Terminal {
                 shown.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        let mut terminal = Self {
+        Self {
             child,
             keyboard,
             screen,
             seen: 0,
-        };
-        let before = terminal.until_prompt();
-        (terminal, before)
+        }
     }
 
     /// Types a line and gives what came until the next prompt.
@@ -113,7 +118,8 @@ impl Terminal {
         }
     }
 
-    fn wait(&mut self, what: &str, there: impl Fn(&str) -> bool) -> String {
+    /// Waits for `what`; gives what is new on the screen.
+    pub(crate) fn wait(&mut self, what: &str, there: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
             let text = self.text();
