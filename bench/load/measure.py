@@ -155,7 +155,7 @@ def drain(client, engine, texts):
         refused = is_refused(server)
         found = client.figures(process, plan)
         seconds = time.monotonic() - begun
-        code = server.end()
+        code = server.ended()
     complete = found["answer_tokens"] == [ANSWER_TOKENS, ANSWER_TOKENS]
     if code != 0:
         raise Failed(f"the server ended with {code}")

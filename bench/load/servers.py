@@ -100,14 +100,18 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def end(self):
-        """The exit code."""
+        """Asks it to end, if it has not; the exit code."""
         if self.process.poll() is None:
             self.ask_to_end()
-            try:
-                self.process.wait(END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        return self.ended()
+
+    def ended(self):
+        """The exit code of one that was asked to end: asked twice, it would end at once."""
+        try:
+            self.process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
         self.log.close()
         return self.process.returncode

@@ -31,6 +31,7 @@ export class Server {
     private readonly extra: string[]
   ) {}
 
+  /** `{url}` in an argument is the address that it will have. */
   static async start(...extra: string[]): Promise<Server> {
     if (!existsSync(join(MODELS, 'models'))) {
       throw new Error(`${MODELS}/models is not there: \`terang pull smollm2:135m\` fetches it, TERANG_TEST_MODELS names its folder`);
@@ -38,7 +39,8 @@ export class Server {
     const data = mkdtempSync(join(tmpdir(), 'terang-web-'));
     symlinkSync(join(MODELS, 'models'), join(data, 'models'));
     const port = await freePort();
-    const server = new Server(`http://127.0.0.1:${port}`, port, data, extra);
+    const url = `http://127.0.0.1:${port}`;
+    const server = new Server(url, port, data, extra.map((part) => part.replace('{url}', url)));
     await server.run();
     return server;
   }

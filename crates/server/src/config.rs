@@ -133,6 +133,21 @@ settings! {
     database: String = String::new(), Text;
     /// People have accounts in the web app, on loopback too. On any other address they do anyway.
     accounts: bool = false, Switch;
+    /// Address by which people reach this server, such as `https://chat.example.org`; where an identity
+    /// provider sends them back to.
+    public_url: String = String::new(), Text;
+    /// Identity provider (OpenID Connect) that people may log in with, such as
+    /// `https://id.example.org/realms/main`.
+    oidc_issuer: String = String::new(), Text;
+    /// What the provider calls this server.
+    oidc_client_id: String = String::new(), Text;
+    /// The secret that goes with it; better in the environment or the file than in a flag.
+    oidc_client_secret: String = String::new(), Text;
+    /// What people call the provider.
+    oidc_name: String = "OpenID".to_owned(), Text;
+    /// People whose address is in one of these domains, and confirmed by the provider, get an account by
+    /// themselves; others need one first, and connect it in their settings.
+    oidc_domains: Vec<String> = Vec::new(), List;
     /// Ask for an API key on loopback too.
     require_keys: bool = false, Switch;
     /// Who shares beginnings of prompts in the cache: key or all.
@@ -275,6 +290,7 @@ fn check(place: &str, table: Table) -> Result<Config, ConfigError> {
             "allowed are max_sequences up to 4096 and max_n up to 128".to_owned(),
         ));
     }
+    check_oidc(&config).map_err(&wrong)?;
     for origin in &config.cors_origins {
         // Credentials and wildcards together are how other servers were read by any web page.
         let (scheme, host) = origin.split_once("://").unwrap_or(("", ""));
@@ -285,6 +301,45 @@ fn check(place: &str, table: Table) -> Result<Config, ConfigError> {
         }
     }
     Ok(config)
+}
+
+/// A layer may hold some of these settings alone; what there is must be well formed.
+fn check_oidc(config: &Config) -> Result<(), String> {
+    for (name, url) in [
+        ("public_url", &config.public_url),
+        ("oidc_issuer", &config.oidc_issuer),
+    ] {
+        let fine = url.starts_with("https://") || is_loopback_url(url);
+        if !url.is_empty() && (!fine || url.contains(['?', '#', ' ', '@']) || url.len() > 512) {
+            return Err(format!(
+                "{name}: found {url}, allowed https://..., or http:// to this machine's own addresses"
+            ));
+        }
+    }
+    let is_domain =
+        |domain: &String| domain.contains('.') && !domain.contains(['@', '*', '/', ' ']);
+    match config.oidc_domains.iter().find(|domain| !is_domain(domain)) {
+        Some(domain) => Err(format!(
+            "oidc_domains: found {domain}, allowed domains such as example.org"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether a URL without TLS stays on this machine.
+pub(crate) fn is_loopback_url(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else {
+        return false;
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn one_line(error: &toml::de::Error) -> String {

@@ -11,7 +11,7 @@
 //! - `toolcall`: how families of models write calls of tools; pure functions of text.
 //! - [`tls`]: the certificate that connections are offered. `notify`: what a service manager is told.
 //! - [`usage`]: what each key has used, on disk.
-//! - `telemetry`: traces and metrics for a collector.
+//! - `telemetry`: traces and metrics for a collector. `outgoing`: how others are asked.
 //! - [`keys`], `models`, `metrics`, `reference`: who may ask, what is served, figures, the API's own
 //!   description.
 //!
@@ -33,6 +33,7 @@ mod metrics;
 mod models;
 mod notify;
 mod openai;
+mod outgoing;
 mod reference;
 mod server;
 mod telemetry;

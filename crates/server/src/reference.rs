@@ -9,7 +9,8 @@ use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::web::{
-    account, admin, chats, export, files, import, keys, library, messages, search, shares, stream,
+    account, admin, chats, export, files, import, keys, library, messages, oidc, search, shares,
+    stream,
 };
 
 #[derive(OpenApi)]
@@ -43,6 +44,10 @@ use crate::web::{
         account::setup,
         account::login,
         account::logout,
+        oidc::start,
+        oidc::callback,
+        oidc::list,
+        oidc::unlink,
         account::sessions,
         account::end_session,
         account::change_password,

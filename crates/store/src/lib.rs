@@ -4,7 +4,7 @@
 //! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
-//! - `users`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
+//! - `users`, `identities`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
@@ -17,6 +17,7 @@ mod dialect;
 mod error;
 mod files;
 mod id;
+mod identities;
 mod library;
 mod messages;
 mod migrate;
@@ -30,6 +31,7 @@ pub use dialect::Dialect;
 pub use error::{Result, StoreError};
 pub use files::{Attachment, NewAttachment, Share, SharedChat};
 pub use id::{new_id, now_ms};
+pub use identities::{Identity, Subject};
 pub use library::{Assistant, Folder, Prompt};
 pub use messages::{Ending, ImportedChat, Message, Role, Status, TokenCounts};
 pub use record::{AuditEntry, UsageRow};

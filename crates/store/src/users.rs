@@ -97,10 +97,10 @@ pub struct Invitation {
     pub email: Option<String>,
 }
 
-const USER: &str = "users.id, users.name, users.email, users.password, users.role, users.disabled, \
+pub(crate) const USER: &str = "users.id, users.name, users.email, users.password, users.role, users.disabled, \
                     users.settings, users.created_at";
 
-fn user(row: &mut Row) -> Result<User> {
+pub(crate) fn user(row: &mut Row) -> Result<User> {
     Ok(User {
         id: row.text()?,
         name: row.text()?,
@@ -113,7 +113,7 @@ fn user(row: &mut Row) -> Result<User> {
     })
 }
 
-const INSERT: &str = "INSERT INTO users (id, name, email, password, role, created_at) \
+pub(crate) const INSERT: &str = "INSERT INTO users (id, name, email, password, role, created_at) \
                       VALUES ($1, $2, $3, $4, $5, $6)";
 const EMAIL_TAKEN: &str = "email: somebody has this address already";
 
@@ -432,7 +432,7 @@ fn session(row: &mut Row) -> Result<Session> {
     })
 }
 
-fn taken(error: StoreError) -> StoreError {
+pub(crate) fn taken(error: StoreError) -> StoreError {
     if error.is_collision() {
         StoreError::Conflict(EMAIL_TAKEN)
     } else {

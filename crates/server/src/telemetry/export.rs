@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::outgoing;
 
 use super::{SPANS_WAITING_MAX, Span, TelemetryError, TelemetrySettings, Waiting, encode};
 
@@ -39,17 +40,12 @@ impl Exporter {
         port: u16,
         waiting: Arc<Mutex<Waiting>>,
     ) -> Result<Self, TelemetryError> {
-        let mut tls = TlsConfig::builder();
-        if let Some(path) = &settings.certificate {
-            tls = tls.root_certs(roots(path)?);
-        }
-        let agent: Agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("terang/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls.build())
-            .build()
-            .into();
+        let agent = outgoing::agent(settings.certificate.as_deref()).map_err(|error| {
+            TelemetryError::Certificate {
+                path: error.path,
+                reason: error.reason,
+            }
+        })?;
         Ok(Self {
             agent,
             resource: encode::resource(&settings),
@@ -177,22 +173,4 @@ impl Exporter {
             tracing::warn!(reason, "telemetry cannot be sent");
         }
     }
-}
-
-fn roots(path: &str) -> Result<RootCerts, TelemetryError> {
-    let wrong = |reason: String| TelemetryError::Certificate {
-        path: path.to_owned(),
-        reason,
-    };
-    let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(wrong("holds no certificate in PEM form".to_owned()));
-    }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
 }

@@ -53,6 +53,7 @@ async fn told(app: &App, user: Option<User>) -> ApiResult<Response> {
             serde_json::from_str(&user.settings).unwrap_or_default()
         }),
         user: user.map(Into::into),
+        oidc: super::oidc::name(app),
         version: env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -81,6 +82,18 @@ fn agent(headers: &HeaderMap) -> String {
 /// Begins a session with a new token, whatever token the browser came with: one that somebody else
 /// put there opens nothing.
 async fn begin_session(app: &App, headers: &HeaderMap, user: User) -> ApiResult<Response> {
+    let mut response = told(app, Some(user.clone())).await?;
+    begin(app, headers, &user, &mut response).await?;
+    Ok(response)
+}
+
+/// As above, for a response that says something else.
+pub(super) async fn begin(
+    app: &App,
+    headers: &HeaderMap,
+    user: &User,
+    response: &mut Response,
+) -> ApiResult<()> {
     let web = &app.web;
     if let Some(old) = cookie(headers, COOKIE) {
         web.store.end_session_of(&token::digest(old)).await?;
@@ -90,26 +103,24 @@ async fn begin_session(app: &App, headers: &HeaderMap, user: User) -> ApiResult<
     web.store
         .create_session(&user.id, &digest, &agent(headers))
         .await?;
-    let email = user.email.clone().unwrap_or_default();
-    let mut response = told(app, Some(user)).await?;
-    set_cookie(app, &mut response, COOKIE, &secret, SESSION_MS / 1000);
-    let device = device_mark(web, &email)?;
-    set_cookie(
-        app,
-        &mut response,
-        DEVICE_COOKIE,
-        &device,
-        2 * SESSION_MS / 1000,
-    );
-    Ok(response)
+    set_cookie(app, response, COOKIE, &secret, SESSION_MS / 1000);
+    let email = user.email.as_deref().unwrap_or_default();
+    let device = device_mark(web, email)?;
+    set_cookie(app, response, DEVICE_COOKIE, &device, 2 * SESSION_MS / 1000);
+    Ok(())
 }
 
 fn set_cookie(app: &App, response: &mut Response, name: &str, value: &str, age_s: i64) {
-    let secure = if app.tls.is_some() { "; Secure" } else { "" };
-    let text =
-        format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}");
-    // Only letters, digits, - and . stand in the values.
-    if let Ok(value) = HeaderValue::from_str(&text) {
+    let text = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}");
+    add_cookie(app, response, &text);
+}
+
+/// Only letters, digits, - . and _ stand in the values.
+pub(super) fn add_cookie(app: &App, response: &mut Response, text: &str) {
+    // With TLS here or at a proxy in front, no browser sends them without.
+    let is_secure = app.tls.is_some() || app.config.public_url.starts_with("https://");
+    let secure = if is_secure { "; Secure" } else { "" };
+    if let Ok(value) = HeaderValue::from_str(&format!("{text}{secure}")) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }

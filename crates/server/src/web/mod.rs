@@ -1,7 +1,8 @@
 //! The web app's API under `/api/`, and the app itself.
 //!
 //! - `state`: what its handlers share. `visitor`: who asks; the one layer over all of its routes.
-//! - `account`, `password`, `attempts`, `admin`: setting up, logging in, accounts.
+//! - `account`, `password`, `attempts`, `admin`: setting up, logging in, accounts. `oidc`:
+//!   logging in with an identity provider.
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
 //! - `prompt`: from a branch of messages to the engine's prompt.
@@ -23,6 +24,7 @@ pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod library;
 pub(crate) mod messages;
+pub(crate) mod oidc;
 mod password;
 mod prompt;
 pub(crate) mod router;

@@ -6,18 +6,22 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
 use super::{
-    account, admin, chats, export, files, import, keys, library, messages, search, shares, stream,
-    visitor,
+    account, admin, chats, export, files, import, keys, library, messages, oidc, search, shares,
+    stream, visitor,
 };
 use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 42] = [
+pub(crate) const ROUTES: [&str; 46] = [
     "/api/me",
     "/api/setup",
     "/api/login",
     "/api/logout",
+    "/api/oidc/start",
+    "/api/oidc/callback",
+    "/api/identities",
+    "/api/identities/{id}",
     "/api/sessions",
     "/api/sessions/{id}",
     "/api/password",
@@ -65,6 +69,10 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/setup", post(account::setup))
         .route("/api/login", post(account::login))
         .route("/api/logout", post(account::logout))
+        .route("/api/oidc/start", get(oidc::start))
+        .route("/api/oidc/callback", get(oidc::callback))
+        .route("/api/identities", get(oidc::list))
+        .route("/api/identities/{id}", delete(oidc::unlink))
         .route("/api/sessions", get(account::sessions))
         .route("/api/sessions/{id}", delete(account::end_session))
         .route("/api/password", post(account::change_password))

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::answering::Answering;
 use super::attempts::Attempts;
-use super::token;
+use super::{oidc, token};
 use crate::error::ApiResult;
 
 /// Passwords that are hashed at once: each takes a core and 19 MiB for a moment.
@@ -36,6 +36,7 @@ pub(crate) struct Web {
     pub(crate) mode: Mode,
     pub(super) attempts: Attempts,
     pub(super) hashing: Semaphore,
+    pub(super) oidc: oidc::Provider,
     pub(super) answering: Arc<Answering>,
     /// Needed to set up, where others than the person at this machine can reach it.
     pub(super) setup_token: Option<String>,
@@ -82,6 +83,7 @@ impl Web {
             mode,
             attempts: Attempts::default(),
             hashing: Semaphore::new(HASHING_MAX),
+            oidc: oidc::Provider::default(),
             answering: Arc::default(),
             setup_token: needs_token.then_some(setup),
             secret,

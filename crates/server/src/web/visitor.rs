@@ -24,11 +24,13 @@ pub(super) const DEVICE_COOKIE: &str = "terang_device";
 const SEEN_EVERY_MS: i64 = 60_000;
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 8] = [
     "/api/me",
     "/api/setup",
     "/api/login",
     "/api/logout",
+    "/api/oidc/start",
+    "/api/oidc/callback",
     "/api/invitations/{token}",
     "/api/shared/{token}",
 ];

@@ -1,6 +1,6 @@
 //! Accounts, sessions and invitations.
 
-use terang_store::{NewUser, StoreError, UserRole, now_ms};
+use terang_store::{NewUser, StoreError, Subject, UserRole, now_ms};
 
 use crate::{account, on_both};
 
@@ -184,5 +184,47 @@ fn an_account_goes_with_all_that_is_its_own() {
             store.delete_user(&ann.id).await,
             Err(StoreError::NotFound)
         ));
+    });
+}
+
+#[test]
+fn an_identity_opens_one_account_and_the_last_way_in_stays() {
+    on_both(async |store| {
+        let of = |subject| Subject {
+            issuer: "https://id.example.org",
+            subject,
+            label: "a label",
+        };
+        let ann = account(&store, "ann").await;
+        let new = NewUser {
+            name: "Budi",
+            email: Some("budi@example.org"),
+            password: None,
+            role: UserRole::Member,
+        };
+        let budi = store.create_user_by_identity(new, of("1")).await.unwrap();
+        store.link_identity(&ann.id, of("2")).await.unwrap();
+        // Neither an identity nor an address is taken from somebody.
+        let taken = store.link_identity(&ann.id, of("1")).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+        let taken = store.create_user_by_identity(new, of("3")).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+        let other = "https://id.example.com";
+        assert_eq!(store.user_by_identity(other, "1").await.unwrap(), None);
+        let found = store.user_by_identity(of("1").issuer, "1").await.unwrap();
+        assert_eq!(found, Some(budi.clone()));
+        // The only way in stays, another may go, and nobody takes another's off.
+        let one = store.identities(&budi.id).await.unwrap().remove(0);
+        let only = store.unlink_identity(&budi.id, &one.id).await;
+        assert!(matches!(only, Err(StoreError::Conflict(_))), "{only:?}");
+        let theirs = store.unlink_identity(&ann.id, &one.id).await;
+        assert!(matches!(theirs, Err(StoreError::NotFound)), "{theirs:?}");
+        let anns = store.identities(&ann.id).await.unwrap();
+        assert_eq!((anns.len(), anns[0].label.as_str()), (1, "a label"));
+        store.unlink_identity(&ann.id, &anns[0].id).await.unwrap();
+        assert_eq!(store.identities(&ann.id).await.unwrap(), []);
+        // With the account its identities go.
+        store.delete_user(&budi.id).await.unwrap();
+        store.link_identity(&ann.id, of("1")).await.unwrap();
     });
 }

@@ -29,6 +29,8 @@ export type Me = {
   setup_token_needed?: boolean;
   user: User | null;
   settings: UserSettings;
+  /** What the identity provider is called that people may log in with. */
+  oidc: string | null;
   version: string;
 };
 
@@ -84,6 +86,7 @@ export type Folder = { id: string; name: string; instructions?: string | null };
 export type Share = { id: string; token: string; url: string; created_at: number; chat_id?: string; title?: string };
 export type Shared = { title: string; messages: Message[] };
 export type Session = { id: string; created_at: number; seen_at: number; agent: string; current: boolean };
+export type Identity = { id: string; issuer: string; label: string; created_at: number };
 export type Key = { id: string; name: string; created_at?: number; secret?: string };
 export type Prompt = { id: string; name: string; text: string };
 export type Assistant = {

@@ -71,6 +71,8 @@ pub(crate) struct Me {
     /// Their settings.
     #[schema(value_type = Object)]
     pub(crate) settings: Map<String, Value>,
+    /// What the identity provider is called that people may log in with.
+    pub(crate) oidc: Option<String>,
     /// The server's version.
     pub(crate) version: &'static str,
 }
@@ -294,4 +296,24 @@ pub(crate) struct Keys {
 pub(crate) struct NewKey {
     /// What it is for.
     pub(crate) name: String,
+}
+
+/// One's identities.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Identities {
+    /// The oldest first.
+    pub(crate) identities: Vec<Identity>,
+}
+
+/// An identity at a provider, by which one may log in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Identity {
+    /// By which it is taken off.
+    pub(crate) id: String,
+    /// The provider.
+    pub(crate) issuer: String,
+    /// What one is called there.
+    pub(crate) label: String,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
 }

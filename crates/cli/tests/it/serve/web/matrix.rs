@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use super::{Browser, Site, member, owner};
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 6] = [
+const OPEN: [&str; 8] = [
     "/api/me",
     "/api/setup",
     "/api/login",
     "/api/logout",
+    "/api/oidc/start",
+    "/api/oidc/callback",
     "/api/invitations/{token}",
     "/api/shared/{token}",
 ];
@@ -155,6 +157,8 @@ impl Things {
         ids.insert("sessions", id(&sessions["sessions"][0]));
         let me = ann.get(server, "/api/me");
         ids.insert("users", id(&me["user"]));
+        // Only a provider makes one: see `oidc`, where another's is tried.
+        ids.insert("identities", "nothing".to_owned());
         ids.insert("chats", chat);
         ids.insert("mid", answer);
         Self { ids }

@@ -5,6 +5,7 @@ mod accounts;
 mod attacks;
 mod chats;
 mod matrix;
+mod oidc;
 mod shortage;
 mod survival;
 
