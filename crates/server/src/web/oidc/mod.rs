@@ -30,7 +30,7 @@ use crate::outgoing;
 
 const COOKIE: &str = "terang_oidc";
 /// Where the provider's answers about itself are asked for again.
-const DISCOVERED_FOR: Duration = Duration::from_secs(3600);
+const DISCOVERED_FOR: Duration = Duration::from_hours(1);
 /// Questions to the provider at once; each takes a thread.
 const ASKING_MAX: usize = 4;
 const NAME_CHARS_MAX: usize = 80;
