@@ -9,8 +9,8 @@ use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::web::{
-    account, admin, chats, export, files, import, keys, library, messages, oidc, search, shares,
-    stream,
+    account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys, search,
+    shares, stream,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,11 @@ use crate::web::{
         oidc::callback,
         oidc::list,
         oidc::unlink,
+        passkeys::challenge,
+        passkeys::list,
+        passkeys::add,
+        passkeys::remove,
+        passkeys::login,
         account::sessions,
         account::end_session,
         account::change_password,

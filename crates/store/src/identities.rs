@@ -4,7 +4,7 @@ use crate::db::{Row, values};
 use crate::error::{Result, StoreError};
 use crate::id::{new_id, now_ms};
 use crate::store::Store;
-use crate::users::{INSERT, NewUser, USER, User, taken, user};
+use crate::users::{INSERT, NewUser, USER, User, taken, user, ways_in};
 
 /// Identities of one account.
 const IDENTITIES_MAX: i64 = 10;
@@ -99,20 +99,12 @@ impl Store {
     /// Takes an identity off an account, unless it is the only way in.
     pub async fn unlink_identity(&self, user_id: &str, id: &str) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        let sql = "SELECT COUNT(*) FROM identities WHERE user_id = $1 AND id <> $2";
-        let others = tx.one(sql, values![user_id, id]).await?.int()?;
-        let sql = format!(
-            "SELECT {USER} FROM users WHERE users.id = $1 AND EXISTS \
-             (SELECT 1 FROM identities WHERE user_id = $1 AND id = $2)"
-        );
-        let owner = user(&mut tx.one(&sql, values![user_id, id]).await?)?;
-        if others == 0 && owner.password.is_none() {
-            return Err(StoreError::Conflict(
-                "this is the only way to log in to the account",
-            ));
-        }
         let sql = "DELETE FROM identities WHERE user_id = $1 AND id = $2";
-        tx.execute(sql, values![user_id, id]).await?;
+        if tx.execute(sql, values![user_id, id]).await? == 0 {
+            return Err(StoreError::NotFound);
+        }
+        // What is not committed is undone.
+        ways_in(&mut tx, user_id).await?;
         tx.commit().await
     }
 }

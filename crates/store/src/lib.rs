@@ -4,7 +4,7 @@
 //! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
-//! - `users`, `identities`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
+//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
@@ -21,6 +21,7 @@ mod identities;
 mod library;
 mod messages;
 mod migrate;
+mod passkeys;
 mod record;
 mod search;
 mod store;
@@ -34,6 +35,7 @@ pub use id::{new_id, now_ms};
 pub use identities::{Identity, Subject};
 pub use library::{Assistant, Folder, Prompt};
 pub use messages::{Ending, ImportedChat, Message, Role, Status, TokenCounts};
+pub use passkeys::{Credential, Passkey};
 pub use record::{AuditEntry, UsageRow};
 pub use search::Hit;
 pub use store::Store;

@@ -1,6 +1,6 @@
 //! Accounts, their sessions, and invitations. Secrets come here as digests alone.
 
-use crate::db::{Row, values};
+use crate::db::{Row, Tx, values};
 use crate::error::{Result, StoreError};
 use crate::id::{new_id, now_ms};
 use crate::store::Store;
@@ -420,6 +420,19 @@ impl Store {
         tx.commit().await?;
         self.user(&id).await
     }
+}
+
+/// Refuses to leave an account that nobody can log in to.
+pub(crate) async fn ways_in(tx: &mut Tx, user_id: &str) -> Result<()> {
+    let sql = "SELECT (SELECT COUNT(*) FROM users WHERE id = $1 AND password IS NOT NULL) \
+               + (SELECT COUNT(*) FROM identities WHERE user_id = $1) \
+               + (SELECT COUNT(*) FROM passkeys WHERE user_id = $1)";
+    if tx.one(sql, values![user_id]).await?.int()? == 0 {
+        return Err(StoreError::Conflict(
+            "this is the only way to log in to the account",
+        ));
+    }
+    Ok(())
 }
 
 fn session(row: &mut Row) -> Result<Session> {

@@ -58,7 +58,7 @@ async fn told(app: &App, user: Option<User>) -> ApiResult<Response> {
     }))
 }
 
-fn accounts_only(app: &App) -> ApiResult<()> {
+pub(super) fn accounts_only(app: &App) -> ApiResult<()> {
     if app.web.mode == Mode::Single {
         return Err(ApiError::forbidden(
             "single_mode",
@@ -81,7 +81,11 @@ fn agent(headers: &HeaderMap) -> String {
 
 /// Begins a session with a new token, whatever token the browser came with: one that somebody else
 /// put there opens nothing.
-async fn begin_session(app: &App, headers: &HeaderMap, user: User) -> ApiResult<Response> {
+pub(super) async fn begin_session(
+    app: &App,
+    headers: &HeaderMap,
+    user: User,
+) -> ApiResult<Response> {
     let mut response = told(app, Some(user.clone())).await?;
     begin(app, headers, &user, &mut response).await?;
     Ok(response)
@@ -182,7 +186,7 @@ pub(crate) async fn setup(
     begin_session(&app, &headers, user).await
 }
 
-fn hold_up(allowed: Result<(), std::time::Duration>) -> ApiResult<()> {
+pub(super) fn hold_up(allowed: Result<(), std::time::Duration>) -> ApiResult<()> {
     allowed.map_err(|wait| {
         ApiError::too_many(
             "too_many_attempts",

@@ -1,8 +1,8 @@
 //! The web app's API under `/api/`, and the app itself.
 //!
 //! - `state`: what its handlers share. `visitor`: who asks; the one layer over all of its routes.
-//! - `account`, `password`, `attempts`, `admin`: setting up, logging in, accounts. `oidc`:
-//!   logging in with an identity provider.
+//! - `account`, `password`, `attempts`, `admin`: setting up, logging in, accounts. `oidc`,
+//!   `passkeys`: other ways to log in.
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
 //! - `prompt`: from a branch of messages to the engine's prompt.
@@ -25,6 +25,7 @@ pub(crate) mod keys;
 pub(crate) mod library;
 pub(crate) mod messages;
 pub(crate) mod oidc;
+pub(crate) mod passkeys;
 mod password;
 mod prompt;
 pub(crate) mod router;

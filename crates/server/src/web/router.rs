@@ -6,14 +6,14 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
 use super::{
-    account, admin, chats, export, files, import, keys, library, messages, oidc, search, shares,
-    stream, visitor,
+    account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys, search,
+    shares, stream, visitor,
 };
 use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 46] = [
+pub(crate) const ROUTES: [&str; 50] = [
     "/api/me",
     "/api/setup",
     "/api/login",
@@ -22,6 +22,10 @@ pub(crate) const ROUTES: [&str; 46] = [
     "/api/oidc/callback",
     "/api/identities",
     "/api/identities/{id}",
+    "/api/passkeys",
+    "/api/passkeys/challenge",
+    "/api/passkeys/login",
+    "/api/passkeys/{id}",
     "/api/sessions",
     "/api/sessions/{id}",
     "/api/password",
@@ -73,6 +77,10 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/oidc/callback", get(oidc::callback))
         .route("/api/identities", get(oidc::list))
         .route("/api/identities/{id}", delete(oidc::unlink))
+        .route("/api/passkeys", get(passkeys::list).post(passkeys::add))
+        .route("/api/passkeys/challenge", post(passkeys::challenge))
+        .route("/api/passkeys/login", post(passkeys::login))
+        .route("/api/passkeys/{id}", delete(passkeys::remove))
         .route("/api/sessions", get(account::sessions))
         .route("/api/sessions/{id}", delete(account::end_session))
         .route("/api/password", post(account::change_password))

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::answering::Answering;
 use super::attempts::Attempts;
-use super::{oidc, token};
+use super::{oidc, passkeys, token};
 use crate::error::ApiResult;
 
 /// Passwords that are hashed at once: each takes a core and 19 MiB for a moment.
@@ -37,6 +37,7 @@ pub(crate) struct Web {
     pub(super) attempts: Attempts,
     pub(super) hashing: Semaphore,
     pub(super) oidc: oidc::Provider,
+    pub(super) answered: passkeys::Answered,
     pub(super) answering: Arc<Answering>,
     /// Needed to set up, where others than the person at this machine can reach it.
     pub(super) setup_token: Option<String>,
@@ -84,6 +85,7 @@ impl Web {
             attempts: Attempts::default(),
             hashing: Semaphore::new(HASHING_MAX),
             oidc: oidc::Provider::default(),
+            answered: passkeys::Answered::default(),
             answering: Arc::default(),
             setup_token: needs_token.then_some(setup),
             secret,

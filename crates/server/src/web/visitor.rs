@@ -24,13 +24,15 @@ pub(super) const DEVICE_COOKIE: &str = "terang_device";
 const SEEN_EVERY_MS: i64 = 60_000;
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 10] = [
     "/api/me",
     "/api/setup",
     "/api/login",
     "/api/logout",
     "/api/oidc/start",
     "/api/oidc/callback",
+    "/api/passkeys/challenge",
+    "/api/passkeys/login",
     "/api/invitations/{token}",
     "/api/shared/{token}",
 ];

@@ -1,6 +1,6 @@
 //! Accounts, sessions and invitations.
 
-use terang_store::{NewUser, StoreError, Subject, UserRole, now_ms};
+use terang_store::{Credential, NewUser, StoreError, Subject, UserRole, now_ms};
 
 use crate::{account, on_both};
 
@@ -226,5 +226,61 @@ fn an_identity_opens_one_account_and_the_last_way_in_stays() {
         // With the account its identities go.
         store.delete_user(&budi.id).await.unwrap();
         store.link_identity(&ann.id, of("1")).await.unwrap();
+    });
+}
+
+#[test]
+fn a_passkey_opens_one_account_and_counts_forward() {
+    on_both(async |store| {
+        let of = |credential: &str| Credential {
+            credential: credential.to_owned(),
+            algorithm: -7,
+            public_key: "key".to_owned(),
+            counter: 0,
+        };
+        let (ann, eve) = (account(&store, "ann").await, account(&store, "eve").await);
+        store.add_passkey(&ann.id, "Phone", &of("a")).await.unwrap();
+        let taken = store.add_passkey(&eve.id, "Mine", &of("a")).await;
+        assert!(matches!(taken, Err(StoreError::Conflict(_))), "{taken:?}");
+        let found = store.user_by_passkey("a").await.unwrap();
+        assert_eq!(found, Some((ann.clone(), of("a"))));
+        assert_eq!(store.user_by_passkey("b").await.unwrap(), None);
+        // One that does not count may stay at zero; one that counts never goes back.
+        for (counter, fits) in [
+            (0, true),
+            (3, true),
+            (3, false),
+            (2, false),
+            (0, false),
+            (4, true),
+        ] {
+            assert_eq!(store.use_passkey("a", counter).await.unwrap(), fits);
+        }
+        let listed = store.passkeys(&ann.id).await.unwrap();
+        assert!(listed[0].used_at.is_some());
+        let theirs = store.remove_passkey(&eve.id, &listed[0].id).await;
+        assert!(matches!(theirs, Err(StoreError::NotFound)), "{theirs:?}");
+        // Without a password an identity or a passkey has to stay.
+        let new = NewUser {
+            name: "Budi",
+            email: None,
+            password: None,
+            role: UserRole::Member,
+        };
+        let subject = Subject {
+            issuer: "https://id.example.org",
+            subject: "1",
+            label: "1",
+        };
+        let budi = store.create_user_by_identity(new, subject).await.unwrap();
+        store.add_passkey(&budi.id, "Key", &of("c")).await.unwrap();
+        let identity = store.identities(&budi.id).await.unwrap().remove(0);
+        store.unlink_identity(&budi.id, &identity.id).await.unwrap();
+        let passkey = store.passkeys(&budi.id).await.unwrap().remove(0);
+        let only = store.remove_passkey(&budi.id, &passkey.id).await;
+        assert!(matches!(only, Err(StoreError::Conflict(_))), "{only:?}");
+        assert_eq!(store.passkeys(&budi.id).await.unwrap(), [passkey]);
+        store.remove_passkey(&ann.id, &listed[0].id).await.unwrap();
+        assert_eq!(store.user_by_passkey("a").await.unwrap(), None);
     });
 }

@@ -41,6 +41,9 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(message, response.status, code);
 }
 
+/** There 401 says that a secret is wrong, not that nobody has logged in. */
+const ASKS_FOR_SECRETS = ['/login', '/password', '/passkeys/login'];
+
 async function send(method: string, path: string, body?: BodyInit, type?: string): Promise<Response> {
   // A page of another origin cannot set this header without being asked first.
   const headers: Record<string, string> = { 'x-terang': '1' };
@@ -53,7 +56,7 @@ async function send(method: string, path: string, body?: BodyInit, type?: string
   }
   if (response.ok) return response;
   const error = await failure(response);
-  if (response.status === 401 && path !== '/login' && path !== '/password') signedOut();
+  if (response.status === 401 && !ASKS_FOR_SECRETS.includes(path)) signedOut();
   throw error;
 }
 
@@ -88,6 +91,11 @@ export const api = {
   sessions: () => list<T.Session>('/sessions', 'sessions'),
   identities: () => list<T.Identity>('/identities', 'identities'),
   removeIdentity: (identity: string) => remove(`/identities/${id(identity)}`),
+  passkeys: () => list<T.Passkey>('/passkeys', 'passkeys'),
+  passkeyChallenge: (purpose: 'login' | 'register') => post<T.Ceremony>('/passkeys/challenge', { purpose }),
+  addPasskey: (passkey: T.NewPasskey) => post<unknown>('/passkeys', passkey),
+  passkeyLogin: (answer: T.PasskeyLogin) => post<unknown>('/passkeys/login', answer),
+  removePasskey: (passkey: string) => remove(`/passkeys/${id(passkey)}`),
   endSession: (session: string) => remove(`/sessions/${id(session)}`),
   password: (old: string, fresh: string) => post<unknown>('/password', { old, new: fresh }),
   saveSettings: (settings: T.UserSettings) => call<T.UserSettings>('PUT', '/settings', settings),

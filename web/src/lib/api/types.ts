@@ -87,6 +87,23 @@ export type Share = { id: string; token: string; url: string; created_at: number
 export type Shared = { title: string; messages: Message[] };
 export type Session = { id: string; created_at: number; seen_at: number; agent: string; current: boolean };
 export type Identity = { id: string; issuer: string; label: string; created_at: number };
+export type Passkey = { id: string; name: string; created_at: number; used_at: number | null };
+export type Ceremony = { challenge: string; ticket: string; rp_id: string; algorithms: number[]; timeout_ms: number };
+export type NewPasskey = {
+  name: string;
+  ticket: string;
+  client_data: string;
+  authenticator_data: string;
+  public_key: string;
+  algorithm: number;
+};
+export type PasskeyLogin = {
+  ticket: string;
+  credential: string;
+  client_data: string;
+  authenticator_data: string;
+  signature: string;
+};
 export type Key = { id: string; name: string; created_at?: number; secret?: string };
 export type Prompt = { id: string; name: string; text: string };
 export type Assistant = {

@@ -317,3 +317,90 @@ pub(crate) struct Identity {
     /// Milliseconds since 1970.
     pub(crate) created_at: i64,
 }
+
+/// What a challenge is to be for.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ChallengeFor {
+    /// To log in.
+    Login,
+    /// To add a passkey to one's account.
+    Register,
+}
+
+/// Asks for a challenge.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskChallenge {
+    /// What for.
+    pub(crate) purpose: ChallengeFor,
+}
+
+/// A challenge for an authenticator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Ceremony {
+    /// What is to be signed, as base64url.
+    pub(crate) challenge: String,
+    /// Comes back with the answer.
+    pub(crate) ticket: String,
+    /// The name that passkeys of this server belong to.
+    pub(crate) rp_id: String,
+    /// COSE's numbers of the algorithms that are taken, the one liked best first.
+    pub(crate) algorithms: Vec<i64>,
+    /// Milliseconds within which the answer counts.
+    pub(crate) timeout_ms: i64,
+}
+
+/// A new passkey. Bytes are base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPasskey {
+    /// What its owner calls it.
+    pub(crate) name: String,
+    /// That of the challenge.
+    pub(crate) ticket: String,
+    /// `clientDataJSON`.
+    pub(crate) client_data: String,
+    /// `getAuthenticatorData()`.
+    pub(crate) authenticator_data: String,
+    /// `getPublicKey()`.
+    pub(crate) public_key: String,
+    /// `getPublicKeyAlgorithm()`.
+    pub(crate) algorithm: i64,
+}
+
+/// An answer to a challenge. Bytes are base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasskeyLogin {
+    /// That of the challenge.
+    pub(crate) ticket: String,
+    /// The credential's identity.
+    pub(crate) credential: String,
+    /// `clientDataJSON`.
+    pub(crate) client_data: String,
+    /// `authenticatorData`.
+    pub(crate) authenticator_data: String,
+    /// `signature`.
+    pub(crate) signature: String,
+}
+
+/// One's passkeys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Passkeys {
+    /// The oldest first.
+    pub(crate) passkeys: Vec<Passkey>,
+}
+
+/// A passkey.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Passkey {
+    /// By which it is taken off.
+    pub(crate) id: String,
+    /// What its owner calls it.
+    pub(crate) name: String,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
+    /// When it was last used.
+    pub(crate) used_at: Option<i64>,
+}

@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use super::{Browser, Site, member, owner};
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 10] = [
     "/api/me",
     "/api/setup",
     "/api/login",
     "/api/logout",
     "/api/oidc/start",
     "/api/oidc/callback",
+    "/api/passkeys/challenge",
+    "/api/passkeys/login",
     "/api/invitations/{token}",
     "/api/shared/{token}",
 ];
@@ -159,6 +161,8 @@ impl Things {
         ids.insert("users", id(&me["user"]));
         // Only a provider makes one: see `oidc`, where another's is tried.
         ids.insert("identities", "nothing".to_owned());
+        // And only an authenticator: see the browser's tests.
+        ids.insert("passkeys", "nothing".to_owned());
         ids.insert("chats", chat);
         ids.insert("mid", answer);
         Self { ids }

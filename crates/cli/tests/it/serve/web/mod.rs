@@ -6,6 +6,7 @@ mod attacks;
 mod chats;
 mod matrix;
 mod oidc;
+mod passkeys;
 mod shortage;
 mod survival;
 
