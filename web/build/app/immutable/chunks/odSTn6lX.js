@@ -1,1 +1,0 @@
-import{a as e}from"./BicjbE0Z.js";var t=[`oidc_unavailable`,`oidc_expired`,`oidc_refused`,`oidc_no_account`,`oidc_email_taken`,`oidc_disabled`,`oidc_taken`,`oidc_failed`];function n(n){let r=n.searchParams.get(`problem`);if(r===null)return null;let i=t.find(e=>e===r)??`oidc_failed`;return e(`auth.${i}`)}export{n as t};
