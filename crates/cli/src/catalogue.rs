@@ -57,14 +57,44 @@ pub(crate) struct Entry {
     /// Storage type of most weights.
     #[serde(default)]
     pub(crate) quantization: String,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) task: Task,
     /// Whether the file carries a chat template.
     pub(crate) chat_template: bool,
     /// How its publisher says to sample.
     #[serde(default)]
     pub(crate) sampling: Recommended,
+    /// The file is a zip, and these of its members are the model: a folder. `config.json` comes last,
+    /// so that where it is all of them are.
+    #[serde(default)]
+    pub(crate) archive: Vec<Member>,
     /// Where to get it, best first.
     #[serde(rename = "source")]
     pub(crate) sources: Vec<Source>,
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Task {
+    /// It answers.
+    #[default]
+    Generate,
+    /// It makes embeddings.
+    Embed,
+}
+
+/// A file in the archive of a model.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    /// Its name, in the archive and in the model's folder.
+    pub(crate) name: String,
+    /// Its size when unpacked.
+    pub(crate) bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal.
+    pub(crate) sha256: String,
 }
 
 /// Sampling settings; what is absent is left to the engine's defaults.
@@ -213,6 +243,11 @@ impl Catalogue {
             .find(|e| e.name == name || e.aliases.iter().any(|a| a == name))
     }
 
+    /// The first model for embeddings: the one that searching by meaning uses.
+    pub(crate) fn encoder(&self) -> Option<&Entry> {
+        self.models.iter().find(|e| e.task == Task::Embed)
+    }
+
     /// The known name nearest to `name`, if one is near.
     pub(crate) fn nearest(&self, name: &str) -> Option<&str> {
         const SIMILAR_ENOUGH: f64 = 0.7;
@@ -253,23 +288,54 @@ fn stays_inside(path: &str) -> bool {
 }
 
 impl Entry {
+    /// Bytes of its files once it is here.
+    pub(crate) fn unpacked_bytes(&self) -> u64 {
+        if self.archive.is_empty() {
+            return self.bytes;
+        }
+        let members = self.archive.iter().map(|member| member.bytes);
+        members.fold(0, u64::saturating_add)
+    }
+
+    fn validate_archive(&self) -> Result<(), String> {
+        const LAST: &str = "config.json";
+        const MEMBERS_MAX: usize = 100;
+        if self.archive.len() > MEMBERS_MAX {
+            let found = self.archive.len();
+            return Err(format!("archive of {found} files, allowed {MEMBERS_MAX}"));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for Member { name, sha256, .. } in &self.archive {
+            let plain = stays_inside(name) && !name.contains('/') && !name.starts_with('.');
+            // The names of what is ours in a model's folder.
+            let ours =
+                name.starts_with("model.gguf") || name == "receipt.json" || name == "staging";
+            if !plain
+                || ours
+                || Path::new(name).extension().is_some_and(|x| x == "part")
+                || !seen.insert(name)
+            {
+                return Err(format!("archive {name:?}, allowed names of files"));
+            }
+            validate_sha256(sha256)?;
+        }
+        match self.archive.last() {
+            Some(last) if last.name != LAST => Err(format!(
+                "archive ends with {:?}, its last file is {LAST}",
+                last.name
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn validate(&self) -> Result<(), String> {
         for name in std::iter::once(&self.name).chain(&self.aliases) {
             if !is_model_name(name) {
                 return Err(format!("name {name:?}, allowed a-z 0-9 . - and one colon"));
             }
         }
-        if self.sha256.len() != 64
-            || !self
-                .sha256
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
-            return Err(format!(
-                "sha256 {:?}, allowed 64 lower-case hexadecimal digits",
-                self.sha256
-            ));
-        }
+        validate_sha256(&self.sha256)?;
+        self.validate_archive()?;
         if self.bytes == 0 {
             return Err("bytes 0, allowed 1 and more".to_owned());
         }
@@ -279,6 +345,16 @@ impl Entry {
         self.sampling.validate()?;
         self.sources.iter().try_for_each(Source::validate)
     }
+}
+
+fn validate_sha256(sha256: &str) -> Result<(), String> {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if sha256.len() == 64 && sha256.bytes().all(digit) {
+        return Ok(());
+    }
+    Err(format!(
+        "sha256 {sha256:?}, allowed 64 lower-case hexadecimal digits"
+    ))
 }
 
 impl Recommended {
@@ -385,6 +461,9 @@ mod tests {
             assert!(!entry.languages.is_empty() && entry.context_length > 0);
         }
         assert!(!catalogue.find("gemma3:270m").unwrap().chat_template);
+        let encoder = catalogue.encoder().unwrap();
+        assert_eq!(catalogue.find("all-minilm").unwrap().name, encoder.name);
+        assert_eq!(encoder.unpacked_bytes(), 91_335_288);
     }
 
     #[test]
@@ -437,6 +516,12 @@ mod tests {
             ("bytes = 98_362_432", "bytes = -1"),
             ("parts = 22", "parts = 4000000000"),
             ("temperature = 0.2", "temperature = nan"),
+            ("name = \"tokenizer.json\"", "name = \"../tokenizer.json\""),
+            ("name = \"tokenizer.json\"", "name = \"receipt.json\""),
+            ("name = \"tokenizer.json\"", "name = \"config.json\""),
+            ("name = \"config.json\"", "name = \"other.json\""),
+            ("sha256 = \"be50c362", "sha256 = \"../../.."),
+            ("task = \"embed\"", "task = \"fly\""),
             ("top_p = 0.9", "top_p = 1.5"),
         ] {
             assert!(base.contains(from), "{from}");

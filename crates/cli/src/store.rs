@@ -1,5 +1,6 @@
-//! Installed models: `models/NAME/model.gguf` and beside it `receipt.json`. A model is installed when
-//! both are there and the file has the receipt's size; the receipt is written last.
+//! Installed models: `models/NAME/model.gguf`, or the files of a Hugging Face folder, and beside them
+//! `receipt.json`. A model is installed when all are there and have the receipt's sizes; the receipt is
+//! written last.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::is_model_name;
+use crate::catalogue::{Member, is_model_name};
 use crate::data_dir::DataDir;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem, fail};
@@ -29,6 +30,9 @@ pub(crate) struct Receipt {
     pub(crate) sha256: String,
     /// Their count.
     pub(crate) bytes: u64,
+    /// The bytes were an archive, and this is what was taken out of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<Member>,
     /// When they came, RFC 3339 in UTC.
     pub(crate) date: String,
 }
@@ -36,10 +40,42 @@ pub(crate) struct Receipt {
 /// A model in the data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Installed {
-    /// The weights.
+    /// The weights, or the folder with all files.
     pub(crate) path: PathBuf,
     /// What is known about them.
     pub(crate) receipt: Receipt,
+}
+
+impl Receipt {
+    /// What to open of a model in `folder`.
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        if self.files.is_empty() {
+            folder.join(MODEL_FILE)
+        } else {
+            folder.to_owned()
+        }
+    }
+
+    /// Bytes on the disk.
+    pub(crate) fn bytes_here(&self) -> u64 {
+        if self.files.is_empty() {
+            return self.bytes;
+        }
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+impl Installed {
+    /// Its files, each with its SHA-256.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, String)> {
+        if self.receipt.files.is_empty() {
+            return vec![(self.path.clone(), self.receipt.sha256.clone())];
+        }
+        let files = self.receipt.files.iter();
+        files
+            .map(|file| (self.path.join(&file.name), file.sha256.clone()))
+            .collect()
+    }
 }
 
 /// The model's folder; a symbolic link in its place is refused, since it would lead out of the
@@ -63,21 +99,36 @@ pub(crate) fn installed(data: &DataDir, name: &str) -> Outcome<Option<Installed>
     let Some(receipt) = read_receipt(&folder.join(RECEIPT_FILE)) else {
         return Ok(None);
     };
-    let path = folder.join(MODEL_FILE);
-    match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_file() && meta.len() == receipt.bytes => {
-            Ok(Some(Installed { path, receipt }))
+    let path = receipt.path(&folder);
+    if receipt.files.is_empty() && !is_whole(&path, receipt.bytes)? {
+        return Ok(None);
+    }
+    for file in &receipt.files {
+        // A name that leads elsewhere is of no receipt of ours.
+        let plain = Path::new(&file.name)
+            .file_name()
+            .is_some_and(|name| name == &*file.name);
+        if !plain || !is_whole(&folder.join(&file.name), file.bytes)? {
+            return Ok(None);
         }
+    }
+    Ok(Some(Installed { path, receipt }))
+}
+
+/// Whether the file is there, with as many bytes as it must have.
+fn is_whole(path: &Path, bytes: u64) -> Outcome<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() && meta.len() == bytes => Ok(true),
         Ok(meta) if meta.is_symlink() => Err(fail(Msg::FolderIsLink {
             path: path.display().to_string(),
         })),
         Ok(meta) => Err(fail(Msg::ModelDamaged {
             path: path.display().to_string(),
             found: meta.len().to_string(),
-            expected: receipt.bytes.to_string(),
+            expected: bytes.to_string(),
         })),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Problem::file(&path, &e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Problem::file(path, &e)),
     }
 }
 
@@ -212,6 +263,7 @@ mod tests {
             source: "test".into(),
             sha256: String::new(),
             bytes: 4,
+            files: Vec::new(),
             date: now(),
         };
         write_receipt(&folder, &receipt).unwrap();

@@ -24,6 +24,18 @@ pub enum Error {
         /// Positions of the context.
         context_len: usize,
     },
+    /// A text is longer than the encoder reads; it is never cut silently.
+    #[error(
+        "input {index}: {tokens} tokens, but the model reads {context_len} at most; split the text"
+    )]
+    InputTooLong {
+        /// The text's number, from 0.
+        index: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// What the model reads.
+        context_len: usize,
+    },
     /// Too many requests wait already.
     #[error("queue: {limit} requests wait already; try again later")]
     QueueFull {

@@ -2,13 +2,14 @@
 //!
 //! [`Engine::submit`] takes a [`Request`] and gives a [`Generation`], an iterator of [`Event`]s
 //! ([`Engine::submit_with`] gives them to a callback instead); that stream is the whole contract with
-//! those who use the engine. Inside, text is known to [`text`], [`stop`] and `constraint` alone: the
+//! those who use the engine. ([`Encoder`] is apart: texts in, vectors out.) Inside, text is known to [`text`], [`stop`] and `constraint` alone: the
 //! scheduler sees token ids, and the [`sampler`] sees logits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod api;
 mod constraint;
+pub mod encoder;
 pub mod engine;
 pub mod error;
 pub mod load;
@@ -26,6 +27,7 @@ mod validate;
 
 pub use api::{Constraint, Event, FinishReason, Prompt, Request, Sampling, Stats, TokenLogprob};
 pub use constraint::{GRAMMAR_BYTES_MAX, REGEX_BYTES_MAX};
+pub use encoder::{Embedded, Encoder, is_encoder};
 pub use engine::{CancelHandle, EmbedOptions, Engine, Generation, Limits};
 pub use error::Error;
 pub use load::{EngineOptions, LoadProgress};

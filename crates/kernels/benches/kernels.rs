@@ -85,6 +85,7 @@ fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
         scale: 0.125,
         softcap: None,
         window: None,
+        causal: true,
     };
     let arena = Arena::new();
     let pages: Vec<_> = (0..len.div_ceil(PAGE))

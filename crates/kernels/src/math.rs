@@ -107,9 +107,60 @@ pub fn gelu(x: f32) -> f32 {
     (0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))) as f32
 }
 
+/// The error function in single precision, within 1.2e-7: a polynomial where |x| < 0.928, else
+/// `1 - e^p(|x|)` with the sign of x.
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let magnitude = x.abs();
+    let z = x * x;
+    let p = (-1.728_534_7e-5_f32).mul_add(magnitude, 3.831_972e-4);
+    let q = (-3.883_964_4e-3_f32).mul_add(magnitude, 2.425_462_2e-2);
+    let p = p.mul_add(z, q);
+    let p = p.mul_add(magnitude, -1.067_778e-1);
+    let p = p.mul_add(magnitude, -6.348_467e-1);
+    let p = p.mul_add(magnitude, -1.287_175e-1);
+    let large = 1.0 - exp(p.mul_add(magnitude, -magnitude));
+    let large = if x < 0.0 { -large } else { large };
+    let p = -5.967_617e-4_f32;
+    let p = p.mul_add(z, 4.991_194e-3);
+    let p = p.mul_add(z, -2.676_813_5e-2);
+    let p = p.mul_add(z, 1.128_199_2e-1);
+    let p = p.mul_add(z, -3.761_253_4e-1);
+    let p = p.mul_add(z, 1.283_791_7e-1);
+    let small = p.mul_add(x, x);
+    if magnitude > 0.927_734_4 {
+        large
+    } else {
+        small
+    }
+}
+
+/// GELU by the error function, all of it in single precision: within 4e-7 of [`gelu`] near zero, and
+/// many times as fast, since loops over it are vectorised.
+#[inline(always)]
+pub fn gelu_erf(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_error_function_is_accurate() {
+        let far = |f: fn(f32) -> f32, exact: fn(f64) -> f64| {
+            (-200_000..=200_000)
+                .map(|i| i as f32 / 200_000.0 * 9.0)
+                .map(|x| (f64::from(f(x)) - exact(f64::from(x))).abs())
+                .fold(0.0, f64::max)
+        };
+        assert!(far(erf, libm::erf) < 1.2e-7, "{}", far(erf, libm::erf));
+        let gelu = |x: f64| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt()));
+        assert!(far(gelu_erf, gelu) < 6e-7, "{}", far(gelu_erf, gelu));
+        assert!(erf(f32::NAN).is_nan());
+        assert_eq!((erf(20.0), erf(-20.0), erf(0.0)), (1.0, -1.0, 0.0));
+        assert_eq!((gelu_erf(-50.0), gelu_erf(50.0)), (0.0, 50.0));
+    }
 
     fn worst(f: fn(f32) -> f32, exact: fn(f64) -> f64, from: f32, to: f32) -> f64 {
         (0..=200_000)

@@ -1,7 +1,7 @@
 //! Row-wise work between the matrix products: norms, rotary embeddings, gates, sums.
 //!
-//! Element-wise kernels are one plain function compiled for every level. The only sums, in
-//! [`rms_norm`], run in 16 virtual lanes (element `i` in lane `i % 16`) that are added in a fixed tree.
+//! Element-wise kernels are one plain function compiled for every level. The only sums, those of the
+//! norms, run in 16 virtual lanes (element `i` in lane `i % 16`) that are added in a fixed tree.
 
 use crate::cpu::{Cpu, multiversion};
 use crate::math;
@@ -82,6 +82,54 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
         *lane = x.mul_add(*x, *lane);
     }
     1.0 / (tree_sum(lanes) / x.len() as f32 + eps).sqrt()
+}
+
+/// `x = (x - mean) / sqrt(variance + eps) * weight + bias` for each row, in place (layer
+/// normalization, arXiv:1607.06450).
+///
+/// # Panics
+/// If weight and bias differ in length.
+pub fn layer_norm_in_place(cpu: Cpu, x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    assert_eq!(weight.len(), bias.len(), "weight and bias differ in length");
+    multiversion!(cpu, layer_norm_in_place_plain, (
+        x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32,
+    ));
+}
+
+#[inline(always)]
+fn layer_norm_in_place_plain(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    for x in x.chunks_exact_mut(weight.len()) {
+        let mut lanes = [0.0f32; 16];
+        let (sixteens, rest) = x.as_chunks::<16>();
+        for sixteen in sixteens {
+            for i in 0..16 {
+                lanes[i] += sixteen[i];
+            }
+        }
+        for (lane, x) in lanes.iter_mut().zip(rest) {
+            *lane += x;
+        }
+        let mean = tree_sum(lanes) / x.len() as f32;
+        for x in x.iter_mut() {
+            *x -= mean;
+        }
+        let scale = inverse_rms(x, eps);
+        for ((x, w), b) in x.iter_mut().zip(weight).zip(bias) {
+            *x = (*x * scale).mul_add(*w, *b);
+        }
+    }
+}
+
+/// `x = gelu(x)`, with [`math::gelu_erf`].
+pub fn gelu_in_place(cpu: Cpu, x: &mut [f32]) {
+    multiversion!(cpu, gelu_in_place_plain, (x: &mut [f32]));
+}
+
+#[inline(always)]
+fn gelu_in_place_plain(x: &mut [f32]) {
+    for x in x {
+        *x = math::gelu_erf(*x);
+    }
 }
 
 /// Adds 16 lanes: `i + (i+8)`, then `i + (i+4)`, `i + (i+2)`, `i + (i+1)`.

@@ -90,7 +90,7 @@ impl LoadedModel {
 
 /// The tokenizer and the template are read by name; a link under such a name must not lead out of
 /// the folder. `config.json` and the weights are checked where they are opened.
-fn refuse_links_that_leave(dir: &Path) -> Result<()> {
+pub(crate) fn refuse_links_that_leave(dir: &Path) -> Result<()> {
     const NAMES: [&str; 4] = [
         "tokenizer.json",
         "tokenizer_config.json",

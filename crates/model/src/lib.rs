@@ -1,5 +1,5 @@
-//! Model files, tokenizer, chat template and the decoder. Token ids in, logits out; text only in
-//! [`tokenizer`] and [`template`].
+//! Model files, tokenizer, chat template, the decoder and the encoder. Token ids in, logits out, or
+//! vectors; text only in [`tokenizer`] and [`template`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed test may panic"))]
 
@@ -8,11 +8,13 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod config;
 pub mod decoder;
+pub mod encoder;
 pub mod error;
 pub mod gguf;
 pub mod mapped;
 pub mod safetensors;
 pub mod template;
+mod tensors;
 pub mod tokenizer;
 
 pub use adapter::Adapter;

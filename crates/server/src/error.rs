@@ -128,6 +128,12 @@ impl ApiError {
         )
     }
 
+    /// Something else has to be done first.
+    pub(crate) fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+        let kind = "invalid_request_error";
+        Self::new(StatusCode::CONFLICT, kind, Some(code), message)
+    }
+
     /// Too much is asked at this moment.
     pub(crate) fn too_many(
         code: &'static str,
@@ -216,6 +222,12 @@ impl From<EngineError> for ApiError {
                 ));
                 api.code = Some("context_length_exceeded");
                 api.param = Some("messages".to_owned());
+                api
+            }
+            EngineError::InputTooLong { .. } => {
+                let mut api = Self::bad(error.to_string());
+                api.code = Some("context_length_exceeded");
+                api.param = Some("input".to_owned());
                 api
             }
             EngineError::QueueFull { limit } => Self::too_many(

@@ -43,6 +43,6 @@ pub mod usage;
 mod web;
 
 pub use config::{Config, ConfigError};
-pub use models::{AdapterSource, ModelSource};
+pub use models::{AdapterSource, ModelSource, Task};
 pub use server::{Options, ServeError, run};
 pub use telemetry::{TelemetryError, TelemetrySettings};

@@ -185,7 +185,7 @@ fn render_engines(out: &mut String, models: &Models) {
         .list()
         // Adapters share their model's engine.
         .filter(|model| model.parent.is_none())
-        .filter_map(|model| Some((model.name, model.loaded?.engine.load())))
+        .filter_map(|model| Some((model.name, model.decoder?.engine.load())))
         .collect();
     let gauges: [Row<EngineLoad, usize>; 4] = [
         ("terang_requests_running", "Requests that run", |l| {

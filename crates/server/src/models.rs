@@ -1,15 +1,29 @@
 //! The models that are served: loaded when they are first asked for, unloaded when another needs
-//! their memory. The one that was used longest ago goes first, and never one that answers.
+//! their memory. The one that was used longest ago goes first, and never one that answers. Beside those
+//! that the settings name stands the default encoder, which is served when its files are there.
+
+mod resident;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use terang_engine::{Engine, EngineOptions, Sampling};
+use terang_engine::{Encoder, EngineOptions, Sampling};
 
 use crate::error::{ApiError, ApiResult};
-use crate::toolcall::Format;
+pub(crate) use resident::Loaded;
+use resident::{Entry, Resident};
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    /// It answers.
+    #[default]
+    Generate,
+    /// It makes embeddings, and no text.
+    Embed,
+}
 
 /// A LoRA adapter of a model.
 #[derive(Clone, Debug)]
@@ -29,82 +43,12 @@ pub struct ModelSource {
     pub aliases: Vec<String>,
     /// Its file or folder.
     pub path: PathBuf,
+    /// What it is for.
+    pub task: Task,
     /// How to sample from it where a request does not say.
     pub sampling: Sampling,
     /// What can be put on top of it.
     pub adapters: Vec<AdapterSource>,
-}
-
-/// A model in memory, by itself or with one of its adapters.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) name: String,
-    /// The model's, with all its adapters.
-    pub(crate) engine: Arc<Engine>,
-    /// The adapter that requests go through, as the engine knows it.
-    pub(crate) adapter: Option<String>,
-    pub(crate) sampling: Sampling,
-    pub(crate) tool_format: Format,
-}
-
-/// A model in memory, and its adapters in the order of its source.
-#[derive(Clone, Debug)]
-struct Resident {
-    base: Arc<Loaded>,
-    /// `None`: it could not be read.
-    adapters: Vec<Option<Arc<Loaded>>>,
-}
-
-impl Resident {
-    fn open(source: &ModelSource, options: &EngineOptions) -> terang_engine::Result<Self> {
-        let engine = Arc::new(Engine::open(&source.path, options, |_| ())?);
-        let template = engine.text().template().map(|t| t.source().to_owned());
-        let tool_format = Format::of_template(template.as_deref().unwrap_or_default());
-        let named = |name: &str, adapter: Option<&str>| {
-            Arc::new(Loaded {
-                name: name.to_owned(),
-                engine: Arc::clone(&engine),
-                adapter: adapter.map(str::to_owned),
-                sampling: source.sampling.clone(),
-                tool_format,
-            })
-        };
-        // An adapter that is broken does not keep the model from answering.
-        let adapters = source.adapters.iter().map(|AdapterSource { name, path }| {
-            let added = engine.add_adapter(name, path);
-            if let Err(error) = &added {
-                tracing::error!(adapter = %name, %error, "adapter cannot be loaded");
-            }
-            added.is_ok().then(|| named(name, Some(name)))
-        });
-        Ok(Self {
-            adapters: adapters.collect(),
-            base: named(&source.name, None),
-        })
-    }
-
-    /// The model by itself, or with the adapter of that number.
-    fn get(&self, adapter: Option<usize>) -> Option<&Arc<Loaded>> {
-        match adapter {
-            None => Some(&self.base),
-            Some(index) => self.adapters[index].as_ref(),
-        }
-    }
-
-    /// Nobody uses it.
-    fn is_idle(&self) -> bool {
-        let adapters = self.adapters.iter().flatten();
-        let mut all = adapters.chain([&self.base]);
-        all.all(|loaded| Arc::strong_count(loaded) == 1)
-    }
-}
-
-struct Entry {
-    source: ModelSource,
-    bytes: u64,
-    loaded: RwLock<Option<Resident>>,
-    used_ms: AtomicU64,
-    failed: AtomicBool,
 }
 
 /// All models that are served.
@@ -130,24 +74,34 @@ pub(crate) struct Listed<'a> {
     pub(crate) name: &'a str,
     /// Of an adapter, the model that it belongs to.
     pub(crate) parent: Option<&'a str>,
-    pub(crate) loaded: Option<Arc<Loaded>>,
+    pub(crate) task: Task,
+    pub(crate) loaded: bool,
+    /// Tokens of its context, once it is in memory.
+    pub(crate) context_len: Option<usize>,
+    /// Of one that answers, once it is in memory.
+    pub(crate) decoder: Option<Arc<Loaded>>,
+}
+
+/// What makes embeddings.
+pub(crate) enum Embedder {
+    /// A model that answers, whose hidden states will do too.
+    Decoder(Arc<Loaded>),
+    /// A model for that, under its name.
+    Encoder(String, Arc<Encoder>),
 }
 
 impl Models {
     pub(crate) fn new(
-        sources: Vec<ModelSource>,
+        mut sources: Vec<ModelSource>,
+        encoder: Option<ModelSource>,
         options: EngineOptions,
         memory_limit_bytes: u64,
     ) -> Self {
-        let entries = sources.into_iter().map(|source| Entry {
-            bytes: source.bytes(),
-            source,
-            loaded: RwLock::new(None),
-            used_ms: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
-        });
+        // Under a name that stands for another model it could not be found.
+        sources
+            .extend(encoder.filter(|encoder| !sources.iter().any(|it| it.shares_a_name(encoder))));
         Self {
-            entries: entries.collect(),
+            entries: sources.into_iter().map(Entry::new).collect(),
             options,
             memory_limit_bytes,
             changing: tokio::sync::Mutex::new(()),
@@ -163,28 +117,54 @@ impl Models {
         self.created_s
     }
 
+    /// Models that are there, each followed by its adapters.
     pub(crate) fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.entries.iter().flat_map(|entry| {
-            let ModelSource { name, adapters, .. } = &entry.source;
-            let model = Listed {
+        let there = self.entries.iter().filter(|entry| entry.is_there());
+        there.flat_map(|entry| {
+            let ModelSource {
                 name,
-                parent: None,
-                loaded: entry.get(None),
+                adapters,
+                task,
+                ..
+            } = &entry.source;
+            let resident = entry.resident();
+            let context_len = resident.as_ref().map(Resident::context_len);
+            let listed = move |name, parent, loaded: bool, decoder| Listed {
+                name,
+                parent,
+                task: *task,
+                loaded,
+                context_len: context_len.filter(|_| loaded),
+                decoder,
             };
-            let adapters = adapters.iter().enumerate().map(|(index, adapter)| Listed {
-                name: &adapter.name,
-                parent: Some(name),
-                loaded: entry.get(Some(index)),
-            });
+            let decoder = |adapter| resident.as_ref()?.decoder(adapter).map(Arc::clone);
+            let model = listed(name, None, resident.is_some(), decoder(None));
+            let decoders: Vec<_> = (0..adapters.len())
+                .map(|index| decoder(Some(index)))
+                .collect();
+            let adapters = adapters
+                .iter()
+                .zip(decoders)
+                .map(move |(adapter, decoder)| {
+                    listed(&adapter.name, Some(name), decoder.is_some(), decoder)
+                });
             std::iter::once(model).chain(adapters)
         })
     }
 
-    /// The name of the first model, which is loaded at the start.
+    /// The name of the first model that answers; of the first of all, where none does.
     pub(crate) fn first(&self) -> &str {
-        self.entries
-            .first()
-            .map_or("", |entry| entry.source.name.as_str())
+        let answers = |entry: &&Entry| entry.source.task == Task::Generate;
+        let first = self.entries.iter().find(answers).or(self.entries.first());
+        first.map_or("", |entry| entry.source.name.as_str())
+    }
+
+    /// Loads the first model, so that the first request need not wait for it.
+    pub(crate) async fn warm_up(self: &Arc<Self>) {
+        if !self.entries.is_empty() {
+            // What goes wrong is in the log, and /health/ready tells it.
+            let _ = self.loaded(0).await;
+        }
     }
 
     /// Whether the first model can answer; an error if it could not be loaded.
@@ -192,7 +172,7 @@ impl Models {
         match self.entries.first() {
             Some(entry) if entry.failed.load(Ordering::Relaxed) => Err(()),
             // A model that was unloaded for another is loaded again when asked for.
-            _ => Ok(self.entries.iter().any(|entry| entry.get(None).is_some())),
+            _ => Ok(self.entries.iter().any(Entry::is_loaded)),
         }
     }
 
@@ -214,6 +194,25 @@ impl Models {
         Ok(self.name(self.place(name)?))
     }
 
+    /// The same, of a model that answers.
+    pub(crate) fn resolve_answering(&self, name: &str) -> ApiResult<&str> {
+        let place = self.place(name)?;
+        self.check_answers(place)?;
+        Ok(self.name(place))
+    }
+
+    fn check_answers(&self, place: Place) -> ApiResult<()> {
+        let source = &self.entries[place.entry].source;
+        if source.task == Task::Generate {
+            return Ok(());
+        }
+        let message = format!(
+            "{} makes embeddings and no text: it is for /v1/embeddings",
+            source.name
+        );
+        Err(ApiError::invalid("model", message))
+    }
+
     fn name(&self, place: Place) -> &str {
         let source = &self.entries[place.entry].source;
         match place.adapter {
@@ -222,23 +221,81 @@ impl Models {
         }
     }
 
-    /// The model that `name` means, loaded first where it is not in memory. Loading goes on if the
-    /// caller leaves: the next one wants it too.
+    /// The model that `name` means, which answers, loaded first where it is not in memory.
     pub(crate) async fn get(self: &Arc<Self>, name: &str) -> ApiResult<Arc<Loaded>> {
         let place = self.place(name)?;
-        let entry = &self.entries[place.entry];
+        self.check_answers(place)?;
+        let resident = self.loaded(place.entry).await?;
+        let loaded = resident.decoder(place.adapter).map(Arc::clone);
+        loaded.ok_or_else(|| cannot_load(self.name(place)))
+    }
+
+    /// What `name` means to make embeddings with, loaded first where it is not in memory.
+    pub(crate) async fn embedder(self: &Arc<Self>, name: &str) -> ApiResult<Embedder> {
+        let place = self.place(name)?;
+        if self.entries[place.entry].source.task == Task::Generate {
+            return Ok(Embedder::Decoder(self.get(name).await?));
+        }
+        let encoder = self.load_encoder(place.entry).await?;
+        Ok(Embedder::Encoder(self.name(place).to_owned(), encoder))
+    }
+
+    /// The name of the model that makes embeddings for searching, if one is there: the first that is
+    /// served, else the default one.
+    #[allow(dead_code, reason = "collections of documents ask for it")]
+    pub(crate) fn encoder_name(&self) -> Option<&str> {
+        let index = self.encoder_index()?;
+        Some(&self.entries[index].source.name)
+    }
+
+    /// The model of [`Self::encoder_name`], loaded first where it is not in memory.
+    #[allow(dead_code, reason = "collections of documents ask for it")]
+    pub(crate) async fn encoder(self: &Arc<Self>) -> ApiResult<Arc<Encoder>> {
+        match self.encoder_index() {
+            Some(index) => self.load_encoder(index).await,
+            None => Err(self.no_encoder()),
+        }
+    }
+
+    fn encoder_index(&self) -> Option<usize> {
+        let can = |entry: &Entry| entry.source.task == Task::Embed && entry.is_there();
+        self.entries.iter().position(can)
+    }
+
+    async fn load_encoder(self: &Arc<Self>, index: usize) -> ApiResult<Arc<Encoder>> {
+        if !self.entries[index].is_there() {
+            return Err(self.no_encoder());
+        }
+        let resident = self.loaded(index).await?;
+        let name = &self.entries[index].source.name;
+        resident.encoder().cloned().ok_or_else(|| cannot_load(name))
+    }
+
+    fn no_encoder(&self) -> ApiError {
+        let mut encoders = self.entries.iter().map(|entry| &entry.source);
+        let known = encoders.find(|source| source.task == Task::Embed);
+        let remedy = known.map_or_else(String::new, |source| {
+            let name = source.aliases.first().unwrap_or(&source.name);
+            format!("; fetch it with: terang pull {name}")
+        });
+        let message = format!("no model for embeddings is on this machine{remedy}");
+        ApiError::conflict("no_embedding_model", message)
+    }
+
+    /// A model in memory, loaded first where it is not. Loading goes on if the caller leaves: the next
+    /// one wants it too.
+    async fn loaded(self: &Arc<Self>, index: usize) -> ApiResult<Resident> {
+        let entry = &self.entries[index];
         entry
             .used_ms
             .store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
-        if let Some(loaded) = entry.get(place.adapter) {
-            return Ok(loaded);
+        if let Some(resident) = entry.resident() {
+            return Ok(resident);
         }
         let models = Arc::clone(self);
-        let resident = tokio::spawn(async move { models.load(place.entry).await })
+        tokio::spawn(async move { models.load(index).await })
             .await
-            .unwrap_or_else(|_| Err(ApiError::internal("loading the model failed")))?;
-        let loaded = resident.get(place.adapter).map(Arc::clone);
-        loaded.ok_or_else(|| cannot_load(self.name(place)))
+            .unwrap_or_else(|_| Err(ApiError::internal("loading the model failed")))
     }
 
     async fn load(&self, index: usize) -> ApiResult<Resident> {
@@ -247,6 +304,7 @@ impl Models {
         if let Some(resident) = entry.resident() {
             return Ok(resident);
         }
+        entry.measure();
         self.make_room(index).await?;
         let (source, options) = (entry.source.clone(), self.options.clone());
         let begun = Instant::now();
@@ -256,8 +314,7 @@ impl Models {
                 tracing::info!(
                     model = %entry.source.name,
                     load_ms = begun.elapsed().as_millis() as u64,
-                    context = resident.base.engine.context_len(),
-                    adapters = resident.adapters.iter().flatten().count(),
+                    context = resident.context_len(),
                     "model loaded"
                 );
                 entry.failed.store(false, Ordering::Relaxed);
@@ -282,13 +339,13 @@ impl Models {
         if self.memory_limit_bytes == 0 {
             return Ok(());
         }
-        let needed = self.entries[wanted].bytes;
+        let needed = self.entries[wanted].bytes();
         loop {
             let held: u64 = self
                 .entries
                 .iter()
-                .filter(|entry| entry.get(None).is_some())
-                .map(|entry| entry.bytes)
+                .filter(|entry| entry.is_loaded())
+                .map(Entry::bytes)
                 .sum();
             if held + needed <= self.memory_limit_bytes || held == 0 {
                 return Ok(());
@@ -320,54 +377,14 @@ fn cannot_load(name: &str) -> ApiError {
 }
 
 impl ModelSource {
-    /// Bytes of its files, and of its adapters'.
-    fn bytes(&self) -> u64 {
-        let adapters = self.adapters.iter().map(|adapter| size_of(&adapter.path));
-        size_of(&self.path) + adapters.sum::<u64>()
+    /// Whether a name of one would mean the other.
+    fn shares_a_name(&self, other: &Self) -> bool {
+        let names = |source: &Self| -> Vec<String> {
+            let adapters = source.adapters.iter().map(|adapter| &adapter.name);
+            let all = source.aliases.iter().chain(adapters).chain([&source.name]);
+            all.cloned().collect()
+        };
+        let others = names(other);
+        names(self).iter().any(|name| others.contains(name))
     }
-}
-
-impl Entry {
-    fn resident(&self) -> Option<Resident> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.clone()
-    }
-
-    fn get(&self, adapter: Option<usize>) -> Option<Arc<Loaded>> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.as_ref()?.get(adapter).map(Arc::clone)
-    }
-
-    fn set(&self, loaded: Option<Resident>) {
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-    }
-
-    /// Nobody uses it; only `loaded` itself holds it.
-    fn is_idle(&self) -> bool {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
-        loaded.as_ref().is_some_and(Resident::is_idle)
-    }
-
-    fn take(&self) -> Option<Resident> {
-        self.loaded
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-}
-
-/// Bytes of a file, or of the files in a folder.
-fn size_of(path: &std::path::Path) -> u64 {
-    let Ok(meta) = std::fs::metadata(path) else {
-        return 0;
-    };
-    if meta.is_file() {
-        return meta.len();
-    }
-    let files = std::fs::read_dir(path).into_iter().flatten().flatten();
-    files
-        .filter_map(|file| file.metadata().ok())
-        .filter(std::fs::Metadata::is_file)
-        .map(|meta| meta.len())
-        .sum()
 }

@@ -32,6 +32,8 @@ pub struct Options {
     pub config: Config,
     /// The models, the first of which is loaded at the start.
     pub models: Vec<ModelSource>,
+    /// The model for embeddings that is served beside them once its folder is there.
+    pub encoder: Option<ModelSource>,
     /// How models are loaded and run.
     pub engine: EngineOptions,
     /// The file of API keys.
@@ -131,7 +133,8 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     let telemetry = telemetry.map(|settings| Telemetry::start(settings, address.port()));
     let telemetry = telemetry.transpose()?;
     let drain_timeout_s = config.drain_timeout_s;
-    let models = Models::new(options.models, options.engine, config.memory_limit_bytes);
+    let limit = config.memory_limit_bytes;
+    let models = Models::new(options.models, options.encoder, options.engine, limit);
     let usage = options.usage;
     let app = App::new(config, models, keys, tls, telemetry, loopback, web, usage);
     let app = Arc::new(app);
@@ -143,7 +146,8 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     listening(address);
     notify::ready();
     tracing::info!(%address, keys_required = app.keys_required(), "listening");
-    tokio::spawn(warm_up(Arc::clone(&app)));
+    let models = Arc::clone(&app.models);
+    tokio::spawn(async move { models.warm_up().await });
     tokio::spawn(obey_signals(Arc::clone(&app), stop));
     tokio::spawn(tidy(Arc::clone(&app)));
     let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
@@ -205,13 +209,6 @@ fn check_names(models: &[ModelSource]) -> Result<(), ServeError> {
         Some(alias) => Err(ServeError::SameName(alias.clone())),
         None => Ok(()),
     }
-}
-
-/// Loads the first model, so that the first request need not wait for it.
-async fn warm_up(app: Arc<App>) {
-    let first = app.models.first().to_owned();
-    // What goes wrong is in the log, and /health/ready tells it.
-    let _ = app.models.get(&first).await;
 }
 
 #[cfg(unix)]

@@ -12,14 +12,15 @@ mod settings;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use terang_engine::EngineOptions;
+use terang_engine::{EngineOptions, is_encoder};
 
 use crate::adapters;
 use crate::args;
-use crate::catalogue::{Catalogue, Recommended};
+use crate::catalogue::{Catalogue, Recommended, Task};
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
-use crate::problem::Outcome;
+use crate::messages::Msg;
+use crate::problem::{Outcome, fail};
 use crate::pull::{self, Progress};
 use crate::resolve::{Meant, resolve};
 
@@ -71,10 +72,10 @@ impl Ready<'_> {
     /// default where no name is given.
     fn session(&self, name: Option<&str>) -> Outcome<session::Session> {
         let progress = Progress::new(self.quiet);
-        let model = locate(self.data, name, &progress)?;
+        let model = locate_answering(self.data, name, &progress)?;
         let draft = self
             .draft
-            .map(|name| locate(self.data, Some(name), &progress));
+            .map(|name| locate_answering(self.data, Some(name), &progress));
         let draft = draft.transpose()?.map(|draft| draft.path);
         let draft = draft.as_deref();
         let options = EngineOptions {
@@ -96,8 +97,30 @@ pub(crate) struct Located {
     pub(crate) name: String,
     /// The file or folder.
     pub(crate) path: PathBuf,
+    /// What it is for.
+    pub(crate) task: Task,
     /// How to sample from it.
     pub(crate) recommended: Recommended,
+}
+
+/// The model that `name` means, which must be one that answers; fetched where it is not here.
+pub(crate) fn locate_answering(
+    data: &DataDir,
+    name: Option<&str>,
+    progress: &Progress,
+) -> Outcome<Located> {
+    let catalogue = Catalogue::load()?;
+    // Said before anything is fetched.
+    match resolve(&catalogue, name.unwrap_or(&catalogue.default))? {
+        Meant::Entry(entry) if entry.task == Task::Embed => {
+            Err(fail(Msg::ModelEmbeds { name: entry.name }))
+        }
+        Meant::Path(path) if is_encoder(&path) => {
+            let name = path.display().to_string();
+            Err(fail(Msg::ModelEmbeds { name }))
+        }
+        _ => locate(data, name, progress),
+    }
 }
 
 /// The model that `name` means; fetched where it is not here.
@@ -106,11 +129,17 @@ pub(crate) fn locate(data: &DataDir, name: Option<&str>, progress: &Progress) ->
     match resolve(&catalogue, name.unwrap_or(&catalogue.default))? {
         Meant::Entry(entry) => Ok(Located {
             path: pull::pull(data, &entry, None, progress)?.path,
+            task: entry.task,
             name: entry.name,
             recommended: entry.sampling,
         }),
         Meant::Path(path) => Ok(Located {
             name: path.display().to_string(),
+            task: if is_encoder(&path) {
+                Task::Embed
+            } else {
+                Task::Generate
+            },
             path,
             recommended: Recommended::default(),
         }),

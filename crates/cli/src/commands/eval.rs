@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Perplexity) -> Outcome<()> {
     let text = read(&args.file)?;
     let progress = Progress::new(args.json);
-    let model = chat::locate(data, args.model.as_deref(), &progress)?;
+    let model = chat::locate_answering(data, args.model.as_deref(), &progress)?;
     let context_len = args.context as usize;
     let options = EngineOptions {
         context_len: Some(context_len),

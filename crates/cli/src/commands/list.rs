@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use crate::args::Output;
-use crate::catalogue::{Catalogue, Entry};
+use crate::catalogue::{Catalogue, Entry, Task};
 use crate::data_dir::DataDir;
 use crate::messages::{Msg, human_bytes};
 use crate::output;
@@ -17,8 +17,19 @@ struct Row {
     state: State,
     bytes: u64,
     licence: String,
+    task: Task,
+    purpose: String,
     languages: Vec<String>,
     community: bool,
+}
+
+/// What a model is for.
+pub(super) fn purpose(entry: &Entry) -> Msg {
+    match entry.task {
+        Task::Embed => Msg::ForEmbeddings {},
+        Task::Generate if entry.chat_template => Msg::ForChat {},
+        Task::Generate => Msg::ForText {},
+    }
 }
 
 enum State {
@@ -58,6 +69,8 @@ fn row(data: &DataDir, entry: &Entry) -> Row {
         state,
         bytes: entry.bytes,
         licence: entry.licence.clone(),
+        task: entry.task,
+        purpose: purpose(entry).to_string(),
         languages: entry.languages.clone(),
         community: entry.community_upload,
     }
@@ -70,6 +83,8 @@ fn orphan(receipt: Receipt) -> Row {
         state: State::Installed,
         bytes: receipt.bytes,
         licence: "?".to_owned(),
+        task: Task::default(),
+        purpose: "?".to_owned(),
         languages: Vec::new(),
         community: false,
     }
@@ -88,6 +103,7 @@ impl Row {
             "bytes": self.bytes,
             "bytes_fetched": fetched,
             "licence": self.licence,
+            "task": self.task,
             "languages": self.languages,
             "community_upload": self.community,
         })
@@ -111,6 +127,7 @@ fn table(rows: &[Row]) -> String {
         Msg::ColState {}.to_string(),
         Msg::ColSize {}.to_string(),
         Msg::ColLicence {}.to_string(),
+        Msg::ColFor {}.to_string(),
         Msg::ColLanguages {}.to_string(),
     ]];
     cells.extend(rows.iter().map(|row| {
@@ -119,6 +136,7 @@ fn table(rows: &[Row]) -> String {
             row.state(),
             human_bytes(row.bytes),
             row.licence.clone(),
+            row.purpose.clone(),
             row.languages.join(" "),
         ]
     }));
@@ -129,7 +147,7 @@ fn table(rows: &[Row]) -> String {
             .max()
             .unwrap_or(0)
     };
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; 6] = std::array::from_fn(width);
     let mut text = String::new();
     for row in &cells {
         let mut line = String::new();

@@ -45,7 +45,7 @@ pub(crate) fn run(data: &DataDir, args: &args::Pull) -> Outcome<()> {
     } else {
         Msg::Installed {
             name,
-            size: human_bytes(installed.receipt.bytes),
+            size: human_bytes(installed.receipt.bytes_here()),
             path,
         }
     };

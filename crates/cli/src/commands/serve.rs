@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use terang_engine::load::DEFAULT_CONTEXT_LEN;
 use terang_engine::{EngineOptions, Limits, Sampling};
-use terang_server::{Config, ModelSource, Options};
+use terang_server::{Config, ModelSource, Options, Task};
 
 use crate::adapters;
 use crate::args::Serve;
-use crate::catalogue::{Catalogue, Recommended};
+use crate::catalogue::{self, Catalogue, Recommended};
 use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
@@ -17,6 +17,7 @@ use crate::messages::Msg;
 use crate::output;
 use crate::problem::{Outcome, Problem, misuse};
 use crate::pull::Progress;
+use crate::store;
 
 /// Serves until told to end. `at_home`: somebody started it to use it, so the app is opened for them.
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve, at_home: bool) -> Outcome<()> {
@@ -50,6 +51,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve, at_home: bool)
             },
             ..compute.engine(data)
         },
+        encoder: encoder(data)?,
         models,
         keys: data.keys(),
         usage: data.usage(),
@@ -161,8 +163,32 @@ fn source(data: &DataDir, called: Option<&str>, progress: &Progress) -> Outcome<
         aliases,
         sampling: sampling(&model.recommended),
         path: model.path,
+        task: task(model.task),
         adapters: Vec::new(),
     })
+}
+
+fn task(task: catalogue::Task) -> Task {
+    match task {
+        catalogue::Task::Generate => Task::Generate,
+        catalogue::Task::Embed => Task::Embed,
+    }
+}
+
+/// The catalogue's model for embeddings, which need not be here: it is served once it is.
+fn encoder(data: &DataDir) -> Outcome<Option<ModelSource>> {
+    let catalogue = Catalogue::load()?;
+    let Some(entry) = catalogue.encoder() else {
+        return Ok(None);
+    };
+    Ok(Some(ModelSource {
+        name: entry.name.clone(),
+        aliases: entry.aliases.clone(),
+        sampling: Sampling::default(),
+        path: store::folder(data, &entry.name)?,
+        task: Task::Embed,
+        adapters: Vec::new(),
+    }))
 }
 
 /// All names of a model.

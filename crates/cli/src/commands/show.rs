@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use terang_engine::is_encoder;
 use terang_model::bundle::LoadedModel;
+use terang_model::encoder::EncoderConfig;
 use unicode_width::UnicodeWidthStr;
 
+use super::list::purpose;
 use crate::args::Show;
-use crate::catalogue::{Catalogue, Entry, Source};
+use crate::catalogue::{Catalogue, Entry, Source, Task};
 use crate::data_dir::DataDir;
 use crate::messages::{Msg, human_bytes};
 use crate::output;
 use crate::problem::{Outcome, Problem, fail};
-use crate::pull::{Progress, sha256_of};
+use crate::pull::{Progress, differing};
 use crate::resolve::{Meant, resolve};
 use crate::store;
 
@@ -96,6 +99,11 @@ fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
             (json!(entry.languages), entry.languages.join(", ")),
         ),
         fact(
+            "task",
+            Msg::ShowTask {},
+            (json!(entry.task), purpose(entry).to_string()),
+        ),
+        fact(
             "chat_template",
             Msg::ShowChatTemplate {},
             yes_no(entry.chat_template),
@@ -147,13 +155,8 @@ fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
         ),
     ));
     if args.verify {
-        let found = sha256_of(&installed.path, &Progress::new(args.json))?;
-        if found != installed.receipt.sha256 {
-            return Err(fail(Msg::ChecksumDiffers {
-                path,
-                found,
-                expected: installed.receipt.sha256,
-            }));
+        if let Some(message) = differing(&installed, &Progress::new(args.json))? {
+            return Err(fail(message));
         }
         facts.push(fact("verified", Msg::ShowVerified {}, yes_no(true)));
     }
@@ -162,6 +165,9 @@ fn of_entry(data: &DataDir, entry: &Entry, args: &Show) -> Outcome<Vec<Fact>> {
 
 /// What the file or folder itself says. Nothing of the weights is read but their names and shapes.
 fn of_path(path: &Path) -> Outcome<Vec<Fact>> {
+    if is_encoder(path) {
+        return of_encoder(path);
+    }
     let model = LoadedModel::open(path).map_err(|e| Problem::Below(e.to_string()))?;
     let config = &model.config;
     let mut by_type: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -257,4 +263,26 @@ fn of_path(path: &Path) -> Outcome<Vec<Fact>> {
         human_bytes(bytes),
     ));
     Ok(facts)
+}
+
+/// What the folder of a model for embeddings says.
+fn of_encoder(path: &Path) -> Outcome<Vec<Fact>> {
+    let below = |e: terang_model::Error| Problem::Below(e.to_string());
+    let config = EncoderConfig::open(path).map_err(below)?;
+    let number = |key, label, value: usize| Fact(key, label, json!(value), value.to_string());
+    let purpose = Msg::ForEmbeddings {}.to_string();
+    Ok(vec![
+        Fact("task", Msg::ShowTask {}, json!(Task::Embed), purpose),
+        Fact(
+            "architecture",
+            Msg::ShowArchitecture {},
+            json!(config.architecture),
+            config.architecture.clone(),
+        ),
+        number("context_length", Msg::ShowContext {}, config.max_tokens),
+        number("vocab_size", Msg::ShowVocabulary {}, config.vocab_size),
+        number("hidden_size", Msg::ShowWidth {}, config.hidden_size),
+        number("n_layers", Msg::ShowLayers {}, config.num_hidden_layers),
+        number("n_heads", Msg::ShowHeads {}, config.num_attention_heads),
+    ])
 }

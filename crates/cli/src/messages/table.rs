@@ -93,6 +93,9 @@ messages! {
     FolderIsLink { path } =
         "{path}: a symbolic link where a model's folder should be; remove the link",
         "{path}: tautan simbolik di tempat folder model; hapus tautannya";
+    ModelEmbeds { name } =
+        "model {name} makes embeddings and no text; serve it with terang serve --model {name} and ask /v1/embeddings",
+        "model {name} membuat embedding, bukan teks; layani dengan terang serve --model {name} lalu pakai /v1/embeddings";
     ModelDamaged { path, found, expected } =
         "{path}: found {found} bytes, expected {expected}; remove it with terang rm and pull it again",
         "{path}: ditemukan {found} byte, seharusnya {expected}; hapus dengan terang rm lalu ambil lagi";
@@ -266,6 +269,11 @@ messages! {
     ReasonWheel { package, reason } = "{package}: {reason}", "{package}: {reason}";
     WheelMissing {} = "no single wheel came", "tidak ada satu berkas wheel";
     WheelNoMember { member } = "the wheel has no {member}", "wheel tidak memuat {member}";
+    ArchiveNoMember { member } = "the archive has no {member}", "arsip tidak memuat {member}";
+    ArchiveUnreadable { reason } = "the archive cannot be read: {reason}", "arsip tidak dapat dibaca: {reason}";
+    ArchiveMemberDiffers { member } =
+        "{member} in the archive is another file than the catalogue's",
+        "{member} dalam arsip bukan berkas yang ada di katalog";
     WheelUnreadable { reason } = "the wheel cannot be read: {reason}", "wheel tidak dapat dibaca: {reason}";
     NoSpace { path, needed, free } =
         "{path}: {needed} are needed, {free} are free on the disk; free some, or choose another folder with --data-dir",
@@ -279,6 +287,7 @@ messages! {
         "dihentikan; yang sudah terunduh disimpan: jalankan terang pull {name} untuk melanjutkan";
     LabelPart { part, parts } = "part {part}/{parts}", "bagian {part}/{parts}";
     LabelVerifying {} = "verifying", "memeriksa";
+    LabelUnpacking {} = "unpacking", "membongkar";
     LabelLoading {} = "loading", "memuat";
 
     // list, show, rm.
@@ -286,6 +295,10 @@ messages! {
     ColState {} = "STATE", "KEADAAN";
     ColSize {} = "SIZE", "UKURAN";
     ColLicence {} = "LICENCE", "LISENSI";
+    ColFor {} = "FOR", "UNTUK";
+    ForChat {} = "chat", "obrolan";
+    ForText {} = "text", "teks";
+    ForEmbeddings {} = "embeddings", "embedding";
     ColLanguages {} = "LANGUAGES", "BAHASA";
     StateInstalled {} = "installed", "terpasang";
     StateAvailable {} = "available", "tersedia";
@@ -294,6 +307,7 @@ messages! {
         "get one with terang pull NAME; any .gguf file or Hugging Face folder works by its path",
         "ambil dengan terang pull NAMA; berkas .gguf atau folder Hugging Face apa pun dapat dipakai lewat jalurnya";
     ShowTitle {} = "title", "judul";
+    ShowTask {} = "for", "untuk";
     ShowAliases {} = "aliases", "nama lain";
     ShowLicence {} = "licence", "lisensi";
     ShowProvenance {} = "provenance", "asal";

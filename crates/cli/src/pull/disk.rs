@@ -20,7 +20,12 @@ pub(super) fn require(folder: &Path, entry: &Entry, source: &Source, have: u64) 
             .saturating_mul(2),
         Source::Hub { .. } | Source::Path { .. } => 0,
     };
-    let missing = entry.bytes.saturating_sub(have);
+    let unpacked = if entry.archive.is_empty() {
+        0
+    } else {
+        entry.unpacked_bytes()
+    };
+    let missing = entry.bytes.saturating_sub(have).saturating_add(unpacked);
     if missing == 0 {
         return Ok(());
     }

@@ -7,13 +7,14 @@ mod hub;
 mod part_file;
 mod pip;
 mod progress;
+mod unpack;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use disk::free_bytes;
-pub(crate) use part_file::{partial_bytes, sha256_of};
+pub(crate) use part_file::{differing, partial_bytes};
 pub(crate) use progress::Progress;
 
 use self::part_file::PartFile;
@@ -249,7 +250,16 @@ fn try_source(
         part.discard();
         return Ok(Attempt::Differs { found, resumed });
     }
-    part.put_in_place(&folder.join(MODEL_FILE))?;
+    if entry.archive.is_empty() {
+        part.put_in_place(&folder.join(MODEL_FILE))?;
+    } else {
+        // The archive stays until its files are there: who is stopped here need not fetch it again.
+        let unpacked = unpack::unpack(part.reader()?, folder, entry, progress);
+        if !matches!(unpacked, Err(Miss::Stop(_))) {
+            part.discard();
+        }
+        unpacked?;
+    }
     Ok(Attempt::Verified)
 }
 
@@ -292,11 +302,12 @@ fn finish(folder: &Path, entry: &Entry, source: &Source) -> Outcome<Installed> {
         source: source.label(),
         sha256: entry.sha256.clone(),
         bytes: entry.bytes,
+        files: entry.archive.clone(),
         date: store::now(),
     };
     store::write_receipt(folder, &receipt)?;
     Ok(Installed {
-        path: folder.join(MODEL_FILE),
+        path: receipt.path(folder),
         receipt,
     })
 }

@@ -15,7 +15,7 @@ use crate::catalogue::{Entry, Source};
 use crate::interrupt;
 use crate::messages::Msg;
 use crate::problem::{Outcome, Problem};
-use crate::store;
+use crate::store::{self, Installed};
 
 /// Bytes moved at once.
 pub(super) const BUFFER_BYTES: usize = 256 << 10;
@@ -191,6 +191,11 @@ impl PartFile {
         hex(&self.hasher.clone().finalize())
     }
 
+    /// The bytes, for reading.
+    pub(super) fn reader(&self) -> Outcome<File> {
+        File::open(&self.path).map_err(|e| Problem::file(&self.path, &e))
+    }
+
     /// Makes the bytes durable and gives them their name.
     pub(super) fn put_in_place(self, target: &Path) -> Outcome<()> {
         self.file
@@ -230,8 +235,23 @@ pub(crate) fn partial_bytes(folder: &Path) -> u64 {
         .map_or(0, |m| m.len())
 }
 
+/// What is wrong with the first file of a model whose SHA-256 is not its receipt's, if there is one.
+pub(crate) fn differing(installed: &Installed, progress: &Progress) -> Outcome<Option<Msg>> {
+    for (path, expected) in installed.files() {
+        let found = sha256_of(&path, progress)?;
+        if found != expected {
+            return Ok(Some(Msg::ChecksumDiffers {
+                path: path.display().to_string(),
+                found,
+                expected,
+            }));
+        }
+    }
+    Ok(None)
+}
+
 /// The SHA-256 of a whole file.
-pub(crate) fn sha256_of(path: &Path, progress: &Progress) -> Outcome<String> {
+fn sha256_of(path: &Path, progress: &Progress) -> Outcome<String> {
     let mut file = File::open(path).map_err(|e| Problem::file(path, &e))?;
     let total = file.metadata().map_err(|e| Problem::file(path, &e))?.len();
     progress.start(total, 0, &Msg::LabelVerifying {}.to_string());
@@ -257,7 +277,7 @@ pub(crate) fn sha256_of(path: &Path, progress: &Progress) -> Outcome<String> {
     result
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -31,6 +31,23 @@ pub(crate) fn model() -> Option<&'static Real> {
     }
 }
 
+/// A data folder with the catalogue's model for embeddings, and nothing else. It is apart from the
+/// other, so that what is there does not depend on which tests ran before.
+pub(crate) fn with_encoder() -> Option<&'static Path> {
+    static ENCODER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let fetch = || {
+        let data = test_data().1.join("with-encoder");
+        pull(&data, "all-minilm", None).map(|()| data)
+    };
+    match ENCODER.get_or_init(fetch) {
+        Ok(data) => Some(data),
+        Err(reason) => {
+            skipped(&format!("all-minilm is not here: {reason}"));
+            None
+        }
+    }
+}
+
 /// Says that a test, or a part of it, did not run. Not with `eprintln!`, which the test harness keeps to
 /// itself when a test passes.
 pub(crate) fn skipped(reason: &str) {
@@ -46,33 +63,30 @@ pub(crate) fn repository(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Pulls the model. The product's own lock keeps two test processes from fetching it twice.
-fn fetch() -> Result<Real, String> {
+/// Where `tests/reference/fetch.sh` puts things, and the data folder that tests share.
+fn test_data() -> (PathBuf, PathBuf) {
     let fetched = std::env::var_os("TERANG_TEST_DATA")
         .map_or_else(|| repository("target/test-data"), PathBuf::from);
     let data = std::env::var_os("TERANG_TEST_MODELS")
         .map_or_else(|| fetched.join("terang"), PathBuf::from);
-    let pull = |from: Option<&Path>| -> Outcome {
-        // With the person's own environment: it says how the network is reached.
-        let mut command = Command::new(env!("CARGO_BIN_EXE_terang"));
-        command
-            .args(["--lang", "en", "pull", "--quiet", MODEL])
-            .env("TERANG_DATA_DIR", &data)
-            .env_remove("TERANG_CATALOGUE")
-            .stdin(Stdio::null());
-        if let Some(from) = from {
-            command.arg("--from").arg(from);
-        }
-        command.output().unwrap().into()
-    };
-    // What `tests/reference/fetch.sh` has fetched need not be fetched again.
-    let reference = fetched.join(REFERENCE_FILE);
-    if reference.exists() && pull(Some(&reference)).code == Some(0) {
-        return Ok(Real { data });
+    (fetched, data)
+}
+
+/// Pulls a model. The product's own lock keeps two test processes from fetching it twice.
+fn pull(data: &Path, model: &str, from: Option<&Path>) -> Result<(), String> {
+    // With the person's own environment: it says how the network is reached.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_terang"));
+    command
+        .args(["--lang", "en", "pull", "--quiet", model])
+        .env("TERANG_DATA_DIR", data)
+        .env_remove("TERANG_CATALOGUE")
+        .stdin(Stdio::null());
+    if let Some(from) = from {
+        command.arg("--from").arg(from);
     }
-    let outcome = pull(None);
+    let outcome: Outcome = command.output().unwrap().into();
     if outcome.code == Some(0) {
-        return Ok(Real { data });
+        return Ok(());
     }
     // No network is no fault of the product; anything else is.
     let reason = outcome.stderr.trim_end();
@@ -80,8 +94,19 @@ fn fetch() -> Result<Real, String> {
         && !["panicked", "sha-256 differs", "size differs"]
             .iter()
             .any(|fault| reason.contains(fault));
-    assert!(no_fault, "{reason}");
+    assert!(from.is_some() || no_fault, "{reason}");
     Err(reason.to_owned())
+}
+
+fn fetch() -> Result<Real, String> {
+    let (fetched, data) = test_data();
+    // What `tests/reference/fetch.sh` has fetched need not be fetched again.
+    let reference = fetched.join(REFERENCE_FILE);
+    if reference.exists() && pull(&data, MODEL, Some(&reference)).is_ok() {
+        return Ok(Real { data });
+    }
+    pull(&data, MODEL, None)?;
+    Ok(Real { data })
 }
 
 impl Real {

@@ -6,6 +6,7 @@ mod adapters;
 mod constraints;
 mod decoder;
 mod draft;
+mod encoder;
 mod engine;
 mod real_model;
 mod requests;

@@ -41,6 +41,8 @@ pub struct Attention {
     pub softcap: Option<f32>,
     /// A query sees this many latest positions, its own included.
     pub window: Option<usize>,
+    /// A query sees no position after its own. Otherwise it sees all up to the job's last query.
+    pub causal: bool,
 }
 
 /// Consecutive query tokens of one sequence, whose keys and values are in the cache already.
@@ -225,10 +227,15 @@ impl Scratch {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
             let rows = q[at..at + group * dim].iter();
             self.queries.rows.extend(rows.map(|q| q * attention.scale));
-            let end = tile.job.start + token + 1;
+            let own = tile.job.start + token + 1;
             let start = attention
                 .window
-                .map_or(0, |window| end.saturating_sub(window));
+                .map_or(0, |window| own.saturating_sub(window));
+            let end = if attention.causal {
+                own
+            } else {
+                tile.job.start + tile.job.tokens
+            };
             self.ranges.extend(std::iter::repeat_n(start..end, group));
         }
         if attention.layout.dtype == KvType::Int8 {

@@ -95,7 +95,8 @@ impl Case {
             .map_or(0, |window| (position + 1).saturating_sub(window));
         let row =
             |x: &[f32], at: usize, d: usize| f64::from(x[(at * kv_heads + kv_head) * dim + d]);
-        let weights: Vec<f64> = (from..=position)
+        let to = if a.causal { position + 1 } else { self.len };
+        let weights: Vec<f64> = (from..to)
             .map(|at| {
                 let dot: f64 = (0..dim)
                     .map(|d| f64::from(q[d]) * row(&self.keys, at, d))
@@ -127,9 +128,10 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::option::of(1usize..100),
         prop::option::of(Just(5.0f32)),
         prop::sample::select(vec![KvType::F16, KvType::F32, KvType::Int8]),
+        any::<bool>(),
     );
     (shape, options, 1usize..200, any::<u64>()).prop_map(
-        |((n_kv_heads, group, head_dim), (window, softcap, dtype), len, seed)| {
+        |((n_kv_heads, group, head_dim), (window, softcap, dtype, causal), len, seed)| {
             let layout = KvLayout {
                 n_kv_heads,
                 head_dim,
@@ -142,6 +144,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 scale,
                 softcap,
                 window,
+                causal,
             };
             Case::new(attention, len, seed)
         },
@@ -158,6 +161,8 @@ proptest! {
         chunk in 1usize..70,
     ) {
         let expected = case.attend(Cpu::SCALAR, 1, case.len);
+        // A query that sees what follows it cannot be asked before that is there.
+        let chunk = if case.attention.causal { chunk } else { case.len };
         for cpu in Cpu::available() {
             prop_assert!(case.attend(cpu, threads, chunk) == expected, "{}", cpu.name());
         }
@@ -188,6 +193,7 @@ fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
             scale: 0.3,
             softcap: None,
             window,
+            causal: true,
         };
         let case = Case::new(attention, 1500, 3);
         let found = case.attend(Cpu::best(), 2, 512);
@@ -203,6 +209,38 @@ fn long_sequences_agree_with_a_plain_softmax_however_they_are_split() {
                     assert!(
                         (f64::from(found) - exact).abs() < tolerance,
                         "{dtype:?}: {found} is not {exact} at {position}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_causality_every_query_sees_the_whole_sequence() {
+    for len in [1, 7, 64, 65, 300, 700] {
+        let layout = KvLayout {
+            n_kv_heads: 3,
+            head_dim: 32,
+            dtype: KvType::F32,
+        };
+        let attention = Attention {
+            n_heads: 3,
+            layout,
+            scale: 0.2,
+            softcap: None,
+            window: None,
+            causal: false,
+        };
+        let case = Case::new(attention, len, len as u64);
+        let found = case.attend(Cpu::best(), 2, len);
+        for position in [0, len / 2, len - 1] {
+            for head in 0..3 {
+                for (d, exact) in case.exact(position, head).into_iter().enumerate() {
+                    let found = f32::from_bits(found[(position * 3 + head) * 32 + d]);
+                    assert!(
+                        (f64::from(found) - exact).abs() < 3e-6,
+                        "{found} is not {exact}"
                     );
                 }
             }

@@ -3,4 +3,5 @@
 
 mod attention;
 mod matmul;
+mod rows;
 mod weights;

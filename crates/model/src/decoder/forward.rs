@@ -387,6 +387,7 @@ impl Decoder {
             scale: config.attention_scale,
             softcap: config.attn_logit_softcap,
             window: sliding_window,
+            causal: true,
         };
         s.attended.resize(n * q_width, 0.0);
         attend(cpu, pool, &attention, &jobs, &s.qkv, width, &mut s.attended);

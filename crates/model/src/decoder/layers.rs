@@ -43,7 +43,7 @@ pub(super) fn residual(
 }
 
 /// `out = [x W1^T + b1, x W2^T + b2, …]` for `n` rows.
-pub(super) fn product(
+pub(crate) fn product(
     cpu: Cpu,
     pool: &ThreadPool,
     weights: &[&Linear],

@@ -15,10 +15,11 @@ mod weights;
 
 pub use blocks::{BlockPool, Page, PageCopy, Sequence};
 pub use cache::KvPool;
+pub(crate) use layers::product;
 pub use packed_file::PackedCache;
 pub use terang_kernels::attention::{KvType, PAGE};
-pub(crate) use weights::PREFIXES;
 pub use weights::Products;
+pub(crate) use weights::{Linear, PREFIXES};
 
 use crate::config::Config;
 use crate::{Result, TensorSource};

@@ -3,16 +3,17 @@
 
 use super::packed_file::PackedFile;
 use crate::config::Config;
-use crate::{Error, Result, TensorSource, TensorView};
+use crate::tensors::Tensors;
+use crate::{Result, TensorSource};
 use std::cell::Cell;
 use terang_kernels::buffer::Arena;
-use terang_kernels::{DType, PackedMatrix, ThreadPool, quant};
+use terang_kernels::{DType, PackedMatrix, ThreadPool};
 
 /// `y = x W^T + b`.
 #[derive(Debug)]
-pub(super) struct Linear {
-    pub(super) matrix: PackedMatrix,
-    pub(super) bias: Option<Vec<f32>>,
+pub(crate) struct Linear {
+    pub(crate) matrix: PackedMatrix,
+    pub(crate) bias: Option<Vec<f32>>,
 }
 
 /// A gated feed-forward layer.
@@ -65,7 +66,7 @@ enum Naming {
 }
 
 struct Loader<'a> {
-    source: &'a dyn TensorSource,
+    tensors: Tensors<'a>,
     config: &'a Config,
     pool: &'a ThreadPool,
     arena: Arena,
@@ -112,7 +113,10 @@ pub(super) fn load(
         )
     };
     let loader = Loader {
-        source,
+        tensors: Tensors {
+            source,
+            architecture: &config.architecture,
+        },
         config,
         pool,
         arena: Arena::new(),
@@ -126,7 +130,7 @@ pub(super) fn load(
         Naming::HuggingFace => format!("{prefix}embed_tokens.weight"),
     };
     let table = [config.vocab_size, config.hidden_size];
-    loader.shaped(&embedding, &table)?;
+    loader.tensors.shaped(&embedding, &table)?;
     let total = config.layers.len() + 1;
     let mut layers = Vec::new();
     for index in 0..config.layers.len() {
@@ -152,11 +156,11 @@ pub(super) fn load(
     let head_name = match head_name {
         Some(name) if !config.tie_word_embeddings => name,
         None if !config.tie_word_embeddings && naming == Naming::HuggingFace => {
-            return Err(loader.missing(&head_names[0]));
+            return Err(loader.tensors.missing(&head_names[0]));
         }
         _ => &embedding,
     };
-    let view = loader.shaped(head_name, &table)?;
+    let view = loader.tensors.shaped(head_name, &table)?;
     let head = loader.pack(head_name, view.dtype, table[0], table[1], view.data)?;
     // Rows that can be read from the packed head are not kept in memory a second time.
     let embedding_in_head = *head_name == embedding && head.copy_row(0, &mut Vec::new());
@@ -273,7 +277,7 @@ impl Loader<'_> {
         let part = |expert: usize, gguf: &str, hf: [&str; 3], rows: usize, cols: usize| {
             if self.naming == Naming::Gguf {
                 let stacked = names(&[&format!("{gguf}_exps.weight")], &[]);
-                if self.source.tensor(&stacked[0]).is_some() {
+                if self.tensors.source.tensor(&stacked[0]).is_some() {
                     return self.expert(&stacked[0], expert, experts.num_experts, rows, cols);
                 }
             }
@@ -317,66 +321,51 @@ impl Loader<'_> {
         rows: usize,
         cols: usize,
     ) -> Result<Linear> {
-        let view = self.shaped(name, &[n_experts, rows, cols])?;
+        let view = self.tensors.shaped(name, &[n_experts, rows, cols])?;
         let bytes = view.data.len() / n_experts;
         let data = &view.data[expert * bytes..][..bytes];
         let matrix = self.pack(name, view.dtype, rows, cols, data)?;
         if expert + 1 == n_experts {
-            self.source.done_with(name);
+            self.tensors.source.done_with(name);
         }
         Ok(Linear { matrix, bias: None })
     }
 
     /// The first of `names` (without `.weight`) that exists.
     fn linear(&self, names: &[String], rows: usize, cols: usize, bias: bool) -> Result<Linear> {
-        let exists = |name: &&String| self.source.tensor(&format!("{name}.weight")).is_some();
+        let exists = |name: &&String| {
+            self.tensors
+                .source
+                .tensor(&format!("{name}.weight"))
+                .is_some()
+        };
         let name = names.iter().find(exists).unwrap_or(&names[0]);
         let weight = format!("{name}.weight");
-        let view = self.shaped(&weight, &[rows, cols])?;
+        let view = self.tensors.shaped(&weight, &[rows, cols])?;
         let matrix = self.pack(&weight, view.dtype, rows, cols, view.data)?;
-        self.source.done_with(&weight);
+        self.tensors.source.done_with(&weight);
         let bias_name = format!("{name}.bias");
         // GGUF has no field for biases: their presence decides.
-        let has_bias =
-            bias || (self.naming == Naming::Gguf && self.source.tensor(&bias_name).is_some());
+        let has_bias = bias
+            || (self.naming == Naming::Gguf && self.tensors.source.tensor(&bias_name).is_some());
         let bias = has_bias
-            .then(|| self.vector(&bias_name, rows))
+            .then(|| self.tensors.vector(&bias_name, rows))
             .transpose()?;
         Ok(Linear { matrix, bias })
     }
 
     /// The norm weight under the first of `names` that exists.
     fn norm(&self, names: &[String], width: usize) -> Result<Vec<f32>> {
-        let name = names.iter().find(|name| self.source.tensor(name).is_some());
-        let mut weight = self.vector(name.unwrap_or(&names[0]), width)?;
+        let name = names
+            .iter()
+            .find(|name| self.tensors.source.tensor(name).is_some());
+        let mut weight = self.tensors.vector(name.unwrap_or(&names[0]), width)?;
         if self.config.norm_weight_offset {
             for w in &mut weight {
                 *w += 1.0;
             }
         }
         Ok(weight)
-    }
-
-    fn vector(&self, name: &str, width: usize) -> Result<Vec<f32>> {
-        let view = self.shaped(name, &[width])?;
-        let mut out = vec![0.0; width];
-        if view.dtype.row_bytes(width) != Some(view.data.len()) {
-            return Err(self.invalid(name, view.data.len(), "whole blocks of its type"));
-        }
-        quant::dequantize_row(view.dtype, view.data, &mut out);
-        if out.iter().any(|x| !x.is_finite()) {
-            return Err(self.invalid(name, "NaN or infinity", "finite numbers"));
-        }
-        Ok(out)
-    }
-
-    fn shaped(&self, name: &str, shape: &[usize]) -> Result<TensorView<'_>> {
-        let view = self.source.tensor(name).ok_or_else(|| self.missing(name))?;
-        if view.shape != shape {
-            let found = format!("shape {:?}", view.shape);
-            return Err(self.invalid(name, found, format!("shape {shape:?}")));
-        }
-        Ok(view)
     }
 
     fn pack(
@@ -392,25 +381,10 @@ impl Loader<'_> {
         if let Some(matrix) = packed.and_then(|file| file.matrix(index, dtype, rows, cols)) {
             return Ok(matrix);
         }
-        PackedMatrix::pack(self.pool, &self.arena, dtype, rows, cols, data)
-            .map_err(|e| self.invalid(name, e, format!("{dtype} weights [{rows}, {cols}]")))
-    }
-
-    fn missing(&self, name: &str) -> Error {
-        self.invalid(
-            name,
-            "no such tensor",
-            format!("a {} model has it", self.config.architecture),
-        )
-    }
-
-    fn invalid(
-        &self,
-        name: &str,
-        found: impl std::fmt::Display,
-        allowed: impl std::fmt::Display,
-    ) -> Error {
-        Error::invalid(self.source.path(), name, found, allowed)
+        PackedMatrix::pack(self.pool, &self.arena, dtype, rows, cols, data).map_err(|e| {
+            self.tensors
+                .invalid(name, e, format!("{dtype} weights [{rows}, {cols}]"))
+        })
     }
 }
 

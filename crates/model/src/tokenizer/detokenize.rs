@@ -2,7 +2,7 @@
 //! by piece is what decoding all at once gives.
 
 use super::vocab::Kind;
-use super::{TextForm, Tokenizer};
+use super::{CONTINUING, TextForm, Tokenizer};
 use std::borrow::Cow;
 
 const METASPACE: &[u8] = "▁".as_bytes();
@@ -70,6 +70,14 @@ impl Detokenizer {
                 };
                 self.pending.extend_from_slice(text);
             }
+            (_, TextForm::WordPiece) => match bytes.strip_prefix(CONTINUING.as_bytes()) {
+                Some(rest) if !first => self.pending.extend_from_slice(rest),
+                _ => {
+                    self.pending
+                        .extend_from_slice(if first { b"" } else { b" " });
+                    self.pending.extend_from_slice(bytes);
+                }
+            },
         }
         self.take_complete()
     }

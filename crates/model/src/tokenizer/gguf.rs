@@ -7,7 +7,7 @@ use super::json_format::MERGES_MAX;
 use super::pattern::Pattern;
 use super::split::{Behavior, Normalize, Split};
 use super::vocab::{Kind, TOKENS_MAX, Vocab};
-use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
+use super::{TextForm, Tokenizer, Words, bytelevel, pretokenizers};
 use crate::gguf::{Metadata, Strings};
 use crate::{Error, Result};
 use hashbrown::HashMap;
@@ -334,7 +334,7 @@ impl Builder<'_, '_, '_> {
         };
         Ok(Tokenizer {
             vocab,
-            bpe,
+            words: Words::Bpe(bpe),
             added: Matcher::new(added)
                 .map_err(|e| self.invalid(TOKENS, e, "fewer or shorter control tokens"))?,
             added_normalized: Matcher::default(),
@@ -342,6 +342,7 @@ impl Builder<'_, '_, '_> {
             split,
             form,
             prefix,
+            suffix: Vec::new(),
             bos: gguf.bos,
             eos: gguf.eos,
             unknown: gguf.unknown,

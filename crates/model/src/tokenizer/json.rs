@@ -2,11 +2,12 @@
 
 use super::added::{AddedToken, Matcher};
 use super::bpe::{Bpe, Ranks, Unknown};
-use super::json_format::{self as format, Component, MERGES_MAX, TokenizerFile};
+use super::json_format::{self as format, Component, MERGES_MAX, Model, TokenizerFile};
 use super::pattern::Pattern;
 use super::split::{self, Behavior, Normalize, PrependScheme, Split};
 use super::vocab::{Conflict, Kind, TOKENS_MAX, Vocab};
-use super::{TextForm, Tokenizer, bytelevel, pretokenizers};
+use super::wordpiece::{WORD_CHARS_MAX, WordPiece};
+use super::{CONTINUING, TextForm, Tokenizer, Words, bert, bytelevel, pretokenizers};
 use crate::{Error, Result};
 use hashbrown::HashMap;
 use std::fs::File;
@@ -124,23 +125,11 @@ struct Builder<'p> {
 impl Builder<'_> {
     fn build(&self, file: &TokenizerFile<'_>) -> Result<Tokenizer> {
         let model = &file.model;
-        match model.kind.as_deref() {
-            Some("BPE") | None => {}
-            Some(other) => return Err(self.unsupported("model.type", other, "BPE")),
-        }
-        for (field, value) in [
-            (
-                "continuing_subword_prefix",
-                &model.continuing_subword_prefix,
-            ),
-            ("end_of_word_suffix", &model.end_of_word_suffix),
-        ] {
-            if value.as_deref().is_some_and(|text| !text.is_empty()) {
-                let field = format!("model.{field}");
-                return Err(self.unsupported(&field, value.as_deref().unwrap_or(""), "none"));
-            }
-        }
-
+        let word_piece = match model.kind.as_deref() {
+            Some("BPE") | None => false,
+            Some("WordPiece") => true,
+            Some(other) => return Err(self.unsupported("model.type", other, "BPE, WordPiece")),
+        };
         let mut normalize = Vec::new();
         if let Some(normalizer) = &file.normalizer {
             self.normalizer(normalizer, &mut normalize)?;
@@ -153,16 +142,66 @@ impl Builder<'_> {
 
         let mut vocab = self.vocabulary(file, bytes)?;
         let (added, added_normalized) = self.added_tokens(file, &normalize, &mut vocab)?;
-        let merges = self.merges(file, bytes, &vocab)?;
         let unknown_token = match model.unk_token.as_deref() {
             Some(text) => Some(lookup(&vocab, text.as_bytes()).ok_or_else(|| {
                 self.invalid("model.unk_token", text, "a token of the vocabulary")
             })?),
             None => None,
         };
+        let words = if word_piece {
+            Words::WordPiece(self.word_piece(model, unknown_token)?)
+        } else {
+            Words::Bpe(self.bpe(file, bytes, unknown_token, &mut vocab)?)
+        };
+        let [prefix, suffix] = self.around(file, &vocab)?;
+        let form = match file.decoder.as_ref() {
+            None if word_piece => TextForm::WordPiece,
+            decoder => self.text_form(decoder, bytes)?,
+        };
+        let mut tokenizer = Tokenizer {
+            words,
+            added: self.matcher(added)?,
+            added_normalized: self.matcher(added_normalized)?,
+            normalize,
+            split,
+            form,
+            bos: prefix.first().copied(),
+            prefix,
+            suffix,
+            eos: None,
+            unknown: unknown_token,
+            padding: None,
+            end_ids: Vec::new(),
+            vocab,
+        };
+        tokenizer.find_end_ids([]);
+        Ok(tokenizer)
+    }
+
+    fn bpe(
+        &self,
+        file: &TokenizerFile<'_>,
+        bytes: bool,
+        unknown_token: Option<u32>,
+        vocab: &mut Vocab,
+    ) -> Result<Bpe> {
+        let model = &file.model;
+        for (field, value) in [
+            (
+                "continuing_subword_prefix",
+                &model.continuing_subword_prefix,
+            ),
+            ("end_of_word_suffix", &model.end_of_word_suffix),
+        ] {
+            if value.as_deref().is_some_and(|text| !text.is_empty()) {
+                let field = format!("model.{field}");
+                return Err(self.unsupported(&field, value.as_deref().unwrap_or(""), "none"));
+            }
+        }
+        let merges = self.merges(file, bytes, vocab)?;
         let unknown = Unknown {
             bytes: if model.byte_fallback == Some(true) {
-                byte_tokens(&vocab)
+                byte_tokens(vocab)
             } else {
                 None
             },
@@ -174,30 +213,33 @@ impl Builder<'_> {
                 vocab.set_kind(id, Kind::Byte(byte));
             }
         }
+        Ok(Bpe {
+            ranks: Ranks::Merges(merges),
+            bytes,
+            whole_words: model.ignore_merges == Some(true),
+            unknown,
+        })
+    }
 
-        let prefix = self.prefix(file, &vocab)?;
-        let mut tokenizer = Tokenizer {
-            bpe: Bpe {
-                ranks: Ranks::Merges(merges),
-                bytes,
-                whole_words: model.ignore_merges == Some(true),
-                unknown,
-            },
-            added: self.matcher(added)?,
-            added_normalized: self.matcher(added_normalized)?,
-            normalize,
-            split,
-            form: self.text_form(file.decoder.as_ref(), bytes)?,
-            bos: prefix.first().copied(),
-            prefix,
-            eos: None,
-            unknown: unknown_token,
-            padding: None,
-            end_ids: Vec::new(),
-            vocab,
-        };
-        tokenizer.find_end_ids([]);
-        Ok(tokenizer)
+    fn word_piece(&self, model: &Model<'_>, unknown_token: Option<u32>) -> Result<WordPiece> {
+        let continuing = model.continuing_subword_prefix.as_deref();
+        let continuing = continuing.unwrap_or(CONTINUING);
+        if continuing != CONTINUING {
+            let field = "model.continuing_subword_prefix";
+            return Err(self.unsupported(field, continuing, CONTINUING));
+        }
+        let word_chars_max = model.max_input_chars_per_word.unwrap_or(100);
+        if word_chars_max > WORD_CHARS_MAX {
+            let allowed = format!("at most {WORD_CHARS_MAX}");
+            let field = "model.max_input_chars_per_word";
+            return Err(self.invalid(field, word_chars_max, &allowed));
+        }
+        let unknown = unknown_token
+            .ok_or_else(|| self.invalid("model.unk_token", "nothing", "the unknown token"))?;
+        Ok(WordPiece {
+            word_chars_max,
+            unknown,
+        })
     }
 
     fn invalid(&self, field: &str, found: impl std::fmt::Display, allowed: &str) -> Error {
@@ -318,6 +360,7 @@ impl Builder<'_> {
 
     fn normalizer(&self, component: &Component<'_>, out: &mut Vec<Normalize>) -> Result<()> {
         out.push(match component.kind.as_ref() {
+            "BertNormalizer" => return bert::normalizer(self.path, component, out),
             "Sequence" => {
                 for inner in &component.normalizers.0 {
                     self.normalizer(inner, out)?;
@@ -340,7 +383,8 @@ impl Builder<'_> {
             },
             other => {
                 let supported =
-                    "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace";
+                    "Sequence, NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace, \
+                     BertNormalizer";
                 return Err(self.unsupported("normalizer.type", other, supported));
             }
         });
@@ -372,6 +416,7 @@ impl Builder<'_> {
                     self.pre_tokenizer(inner, out, bytes)?;
                 }
             }
+            "BertPreTokenizer" => bert::pre_tokenizer(self.path, out)?,
             "Split" => out.push(Split::Pattern {
                 pattern: self.pattern("pre_tokenizer.pattern", component)?,
                 behavior: match component.behavior.as_deref() {
@@ -427,27 +472,29 @@ impl Builder<'_> {
                 });
             }
             other => {
-                let supported = "Sequence, Split, Digits, ByteLevel, Metaspace";
+                let supported = "Sequence, Split, Digits, ByteLevel, Metaspace, BertPreTokenizer";
                 return Err(self.unsupported(FIELD, other, supported));
             }
         }
         Ok(())
     }
 
-    /// The tokens that the post-processor puts before a text.
-    fn prefix(&self, file: &TokenizerFile<'_>, vocab: &Vocab) -> Result<Vec<u32>> {
+    /// The tokens that the post-processor puts before a text and after it.
+    fn around(&self, file: &TokenizerFile<'_>, vocab: &Vocab) -> Result<[Vec<u32>; 2]> {
+        let mut around = [Vec::new(), Vec::new()];
         let Some(processor) = &file.post_processor else {
-            return Ok(Vec::new());
+            return Ok(around);
         };
         let template = std::iter::once(processor)
             .chain(&processor.processors.0)
             .find(|component| component.kind == "TemplateProcessing");
-        let mut prefix = Vec::new();
+        let mut side = 0;
         for item in template.map_or(&[][..], |template| &template.single.0) {
             let Some(token) = &item.special_token else {
-                break;
+                side = 1;
+                continue;
             };
-            prefix.push(lookup(vocab, token.id.as_bytes()).ok_or_else(|| {
+            around[side].push(lookup(vocab, token.id.as_bytes()).ok_or_else(|| {
                 self.invalid(
                     "post_processor.single",
                     &token.id,
@@ -455,7 +502,7 @@ impl Builder<'_> {
                 )
             })?);
         }
-        Ok(prefix)
+        Ok(around)
     }
 
     fn text_form(&self, decoder: Option<&Component<'_>>, bytes: bool) -> Result<TextForm> {
@@ -477,6 +524,9 @@ impl Builder<'_> {
         for step in steps {
             match step.kind.as_ref() {
                 "ByteLevel" | "ByteFallback" | "Fuse" => {}
+                "WordPiece" if step.prefix.as_deref().unwrap_or(CONTINUING) == CONTINUING => {
+                    form = TextForm::WordPiece;
+                }
                 "Replace" => {
                     form = TextForm::Metaspace {
                         strip_first_space: false,
@@ -496,7 +546,7 @@ impl Builder<'_> {
                 }
                 other => {
                     let supported = "Sequence, ByteLevel, Replace, ByteFallback, Fuse, Strip, \
-                                     Metaspace";
+                                     Metaspace, WordPiece with ##";
                     return Err(self.unsupported("decoder.type", other, supported));
                 }
             }

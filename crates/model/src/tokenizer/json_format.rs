@@ -75,6 +75,7 @@ pub(super) struct Model<'a> {
     pub(super) fuse_unk: Option<bool>,
     pub(super) byte_fallback: Option<bool>,
     pub(super) ignore_merges: Option<bool>,
+    pub(super) max_input_chars_per_word: Option<usize>,
 }
 
 /// A normalizer, pre-tokenizer, post-processor or decoder: the union of their fields.
@@ -98,6 +99,8 @@ pub(super) struct Component<'a> {
     #[serde(borrow)]
     pub(super) prepend: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub(super) prefix: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     pub(super) behavior: Option<Cow<'a, str>>,
     pub(super) invert: Option<bool>,
     pub(super) add_prefix_space: Option<bool>,
@@ -111,6 +114,10 @@ pub(super) struct Component<'a> {
     pub(super) strip_left: Option<bool>,
     pub(super) strip_right: Option<bool>,
     pub(super) start: Option<u32>,
+    pub(super) clean_text: Option<bool>,
+    pub(super) handle_chinese_chars: Option<bool>,
+    pub(super) strip_accents: Option<bool>,
+    pub(super) lowercase: Option<bool>,
     #[serde(borrow)]
     pub(super) single: Bounded<TemplateItem<'a>, COMPONENTS_MAX>,
 }

@@ -1,14 +1,15 @@
 //! Text to token ids and back.
 //!
-//! One [`Tokenizer`] serves every model: byte-level BPE (GPT-2, Llama 3, Qwen) and
-//! SentencePiece-style BPE (Llama 2, Mistral, Gemma), read from a Hugging Face `tokenizer.json` or
-//! from the metadata of a GGUF file. Text is cut at added tokens, normalised, split into words and
-//! merged.
+//! One [`Tokenizer`] serves every model: byte-level BPE (GPT-2, Llama 3, Qwen), SentencePiece-style
+//! BPE (Llama 2, Mistral, Gemma) and `WordPiece` (BERT), read from a Hugging Face `tokenizer.json` or
+//! from the metadata of a GGUF file. Text is cut at added tokens, normalised, split into words, and
+//! these into tokens.
 //!
 //! Invariant: a control token comes out of text only where the caller says so: with
 //! [`Special::Parse`], or in [`Tokenizer::encode_chat`] where it stands in the chat template itself.
 
 mod added;
+mod bert;
 mod bpe;
 mod bytelevel;
 mod detokenize;
@@ -19,6 +20,7 @@ mod pattern;
 mod pretokenizers;
 mod split;
 mod vocab;
+mod wordpiece;
 
 pub use detokenize::Detokenizer;
 pub use gguf::GgufVocab;
@@ -31,6 +33,7 @@ use bpe::{Bpe, Scratch};
 use split::{Normalize, Split};
 use std::ops::Range;
 use vocab::{Kind, Vocab};
+use wordpiece::WordPiece;
 
 /// What to do with the text of control tokens (`<|im_end|>`) in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +54,34 @@ enum TextForm {
         /// One space at the very beginning was put there by the tokenizer.
         strip_first_space: bool,
     },
+    /// A space stands before each token that has no `##` to say that it goes on within a word.
+    WordPiece,
 }
+
+/// How words become tokens.
+#[derive(Debug)]
+enum Words {
+    Bpe(Bpe),
+    WordPiece(WordPiece),
+}
+
+/// What tokens that go on within a word begin with.
+const CONTINUING: &str = "##";
 
 /// A model's tokenizer; see the module's comment.
 #[derive(Debug)]
 pub struct Tokenizer {
     vocab: Vocab,
-    bpe: Bpe,
+    words: Words,
     /// Added tokens found in the text as it is, and those found after normalisation.
     added: Matcher,
     added_normalized: Matcher,
     normalize: Vec<Normalize>,
     split: Vec<Split>,
     form: TextForm,
+    /// What stands before and after every text.
     prefix: Vec<u32>,
+    suffix: Vec<u32>,
     bos: Option<u32>,
     eos: Option<u32>,
     unknown: Option<u32>,
@@ -77,6 +94,20 @@ impl Tokenizer {
     /// [`Self::add_bos`]).
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
         self.encode_where(text, |_| special == Special::Parse)
+    }
+
+    /// The tokens of `text` with those that the model wants around every text: what an encoder reads
+    /// (`[CLS] … [SEP]`). Control tokens in the text are ordinary text.
+    pub fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.prefix.clone();
+        ids.extend(self.encode(text, Special::Ignore)?);
+        ids.extend(&self.suffix);
+        Ok(ids)
+    }
+
+    /// Tokens that the model wants after every text.
+    pub fn suffix(&self) -> &[u32] {
+        &self.suffix
     }
 
     /// The tokens of a rendered chat prompt. Control tokens are recognised where the template put
@@ -139,8 +170,9 @@ impl Tokenizer {
                 Section::Token(id) => out.push(id),
                 Section::Text(range) => {
                     let first = first && range.start == 0;
-                    split::split(&self.split, &text[range], first, |word| {
-                        self.bpe.encode_word(&self.vocab, word, scratch, out);
+                    split::split(&self.split, &text[range], first, |word| match &self.words {
+                        Words::Bpe(bpe) => bpe.encode_word(&self.vocab, word, scratch, out),
+                        Words::WordPiece(pieces) => pieces.encode_word(&self.vocab, word, out),
                     })?;
                 }
             }

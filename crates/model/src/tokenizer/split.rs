@@ -2,6 +2,7 @@
 //! with each other. The steps are those of `tokenizer.json`; GGUF's named pre-tokenizers are built
 //! from the same steps.
 
+use super::bert;
 use super::pattern::{Deadline, Pattern};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -19,6 +20,10 @@ pub(super) enum Normalize {
     Nfkc,
     Nfkd,
     Lowercase,
+    /// As [`Self::Lowercase`], each character by itself: `Σ` is `σ` at the end of a word too.
+    LowercaseChars,
+    /// A space on each side of every Chinese character.
+    SpaceIdeographs,
     /// Leading and trailing whitespace off.
     Strip {
         left: bool,
@@ -89,6 +94,21 @@ pub(super) fn normalize<'t>(steps: &[Normalize], text: &'t str) -> Result<Cow<'t
             Normalize::Nfkc => text.nfkc().collect(),
             Normalize::Nfkd => text.nfkd().collect(),
             Normalize::Lowercase => text.to_lowercase(),
+            Normalize::LowercaseChars => text.chars().flat_map(char::to_lowercase).collect(),
+            Normalize::SpaceIdeographs => {
+                if !text.contains(bert::is_ideograph) {
+                    continue;
+                }
+                let mut out = String::with_capacity(2 * text.len());
+                for c in text.chars() {
+                    if bert::is_ideograph(c) {
+                        out.extend([' ', c, ' ']);
+                    } else {
+                        out.push(c);
+                    }
+                }
+                out
+            }
             Normalize::Strip { left, right } => {
                 let mut rest: &str = &text;
                 if *left {

@@ -11,6 +11,7 @@ mod config_hostile_parts;
 mod config_models;
 mod config_models_gemma_grok;
 mod config_random;
+mod encoder;
 mod files_checkpoint;
 mod files_fuzzed;
 mod files_gguf;

@@ -132,6 +132,20 @@ fn further_families_from_json_equal_the_reference() {
     }
 }
 
+#[test]
+fn minilm_from_json_equals_the_reference() {
+    if let Some((_, tokenizer)) = json_tokenizer("minilm") {
+        check(&tokenizer, "minilm", |_| false);
+        assert_eq!(tokenizer.add_bos(), tokenizer.id_of("[CLS]"));
+        assert_eq!(tokenizer.suffix(), [102]);
+        let ids = tokenizer.encode_whole("Hello, unaffable World!").unwrap();
+        assert_eq!(
+            tokenizer.decode(&ids, true),
+            "hello , una ##ffa ##ble world !".replace(" ##", "")
+        );
+    }
+}
+
 /// A `tokenizer.json` as the metadata that a conversion to GGUF would write.
 struct AsGguf {
     tokens: Vec<String>,

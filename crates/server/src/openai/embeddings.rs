@@ -18,6 +18,7 @@ use crate::error::{ApiError, ApiResult, json_body};
 use crate::generate::Usage;
 use crate::http::body::Json;
 use crate::keys::Caller;
+use crate::models::Embedder;
 use crate::openai::settings;
 use crate::openai::wire::{Inputs, InputsSchema};
 use crate::telemetry::{Asked, Generation};
@@ -118,7 +119,7 @@ pub(crate) async fn create(
     Extension(caller): Extension<Caller>,
     Json(request): Json<EmbeddingRequest>,
 ) -> ApiResult<Response> {
-    let model = app.models.get(&request.model).await?;
+    let embedder = app.models.embedder(&request.model).await?;
     settings::refuse(&[("dimensions", request.dimensions.as_ref(), &[])])?;
     let prompts: Vec<Prompt> = match request.input {
         Inputs::Texts(texts) => texts.into_iter().map(Prompt::Text).collect(),
@@ -131,37 +132,34 @@ pub(crate) async fn create(
         ));
     }
     let begun = Instant::now();
-    let engine = Arc::clone(&model);
     let caller = settings::caller(caller, request.user.as_deref(), None);
     let timeout = Duration::from_secs(app.config.request_timeout_s);
     let options = EmbedOptions {
-        adapter: model.adapter.clone(),
+        adapter: match &embedder {
+            Embedder::Decoder(model) => model.adapter.clone(),
+            Embedder::Encoder(..) => None,
+        },
         client: caller.client,
         deadline: Some(Instant::now() + timeout),
         ..EmbedOptions::default()
     };
     let _given_up = GiveUp(options.cancel.clone());
     let _place = app.embedding.acquire().await;
-    // Waits for the engine's thread.
-    let (prompt_tokens, vectors) = tokio::task::spawn_blocking(move || {
-        let mut lists = Vec::with_capacity(prompts.len());
-        for prompt in &prompts {
-            lists.push(engine.engine.encode(prompt)?);
-        }
-        let count = lists.iter().map(Vec::len).sum::<usize>();
-        Ok::<_, ApiError>((count, engine.engine.embed_with(lists, &options)?))
-    })
-    .await
-    .map_err(|_| ApiError::internal("the embeddings could not be computed"))??;
+    let name = embedder.name().to_owned();
+    // Waits for the engine's thread, or computes.
+    let (prompt_tokens, vectors) =
+        tokio::task::spawn_blocking(move || embed(&embedder, prompts, &options))
+            .await
+            .map_err(|_| ApiError::internal("the embeddings could not be computed"))??;
     let usage = Usage {
         prompt_tokens,
         ..Usage::default()
     };
-    caller.charge(&model.name, usage);
+    caller.charge(&name, usage);
     if let Some(telemetry) = &app.telemetry {
         telemetry.ended(Generation {
             origin: caller.origin,
-            model: model.name.clone(),
+            model: name.clone(),
             duration: begun.elapsed(),
             ttft: None,
             usage,
@@ -188,10 +186,49 @@ pub(crate) async fn create(
     Ok(json_body(&EmbeddingResponse {
         object: "list",
         data: data.collect(),
-        model: model.name.clone(),
+        model: name,
         usage: EmbeddingUsage {
             prompt_tokens,
             total_tokens: prompt_tokens,
         },
     }))
+}
+
+impl Embedder {
+    fn name(&self) -> &str {
+        match self {
+            Self::Decoder(model) => &model.name,
+            Self::Encoder(name, _) => name,
+        }
+    }
+}
+
+/// The tokens that were read, and the vectors.
+fn embed(
+    embedder: &Embedder,
+    prompts: Vec<Prompt>,
+    options: &EmbedOptions,
+) -> ApiResult<(usize, Vec<Vec<f32>>)> {
+    let mut lists = Vec::with_capacity(prompts.len());
+    match embedder {
+        Embedder::Decoder(model) => {
+            for prompt in &prompts {
+                lists.push(model.engine.encode(prompt)?);
+            }
+            let count = lists.iter().map(Vec::len).sum();
+            Ok((count, model.engine.embed_with(lists, options)?))
+        }
+        Embedder::Encoder(_, encoder) => {
+            for prompt in prompts {
+                lists.push(match prompt {
+                    Prompt::Tokens(tokens) => tokens,
+                    Prompt::Text(text) => encoder.tokens(&text)?,
+                    Prompt::Chat(_) => return Err(ApiError::bad("input: no conversation")),
+                });
+            }
+            let embedded = encoder.embed_tokens(&lists, options)?;
+            let count = embedded.iter().map(|it| it.tokens).sum();
+            Ok((count, embedded.into_iter().map(|it| it.vector).collect()))
+        }
+    }
 }

@@ -50,8 +50,8 @@ fn list_all(app: &App) -> Vec<Model> {
         owned_by: "terang",
         root: model.parent.unwrap_or(model.name).to_owned(),
         parent: model.parent.map(str::to_owned),
-        loaded: model.loaded.is_some(),
-        max_model_len: model.loaded.map(|loaded| loaded.engine.context_len()),
+        loaded: model.loaded,
+        max_model_len: model.context_len,
     });
     models.collect()
 }

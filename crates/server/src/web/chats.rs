@@ -17,6 +17,7 @@ use super::wire::{
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
 use crate::http::body::Json;
+use crate::models::Task;
 
 const TITLE_CHARS_MAX: usize = 200;
 const SYSTEM_BYTES_MAX: usize = 64 << 10;
@@ -53,12 +54,13 @@ pub(crate) async fn models(State(app): State<Arc<App>>, _: Person) -> Response {
     let models = app
         .models
         .list()
+        .filter(|model| model.task == Task::Generate)
         .enumerate()
         .map(|(index, model)| WebModel {
             id: model.name.to_owned(),
             name: model.name.to_owned(),
-            loaded: model.loaded.is_some(),
-            context: model.loaded.map(|loaded| loaded.engine.context_len()),
+            loaded: model.loaded,
+            context: model.context_len,
             default: index == 0,
         });
     json_body(&WebModels {
@@ -127,7 +129,10 @@ pub(crate) async fn create(
         None | Some("") => String::new(),
         Some(title) => text::line("title", title, TITLE_CHARS_MAX)?,
     };
-    let model = new.model.as_deref().map(|name| app.models.resolve(name));
+    let model = new
+        .model
+        .as_deref()
+        .map(|name| app.models.resolve_answering(name));
     let made = store::NewChat {
         title: &title,
         model: model.transpose()?,
@@ -196,7 +201,7 @@ pub(crate) async fn change(
         .title
         .map(|title| text::line("title", &title, TITLE_CHARS_MAX));
     let model = match change.model {
-        Some(Some(name)) => Some(Some(app.models.resolve(&name)?.to_owned())),
+        Some(Some(name)) => Some(Some(app.models.resolve_answering(&name)?.to_owned())),
         other => other,
     };
     let change = store::ChatChange {

@@ -159,7 +159,7 @@ fn changed(
     let model = match model {
         None => was.model,
         Some(None) => None,
-        Some(Some(name)) => Some(app.models.resolve(&name)?.to_owned()),
+        Some(Some(name)) => Some(app.models.resolve_answering(&name)?.to_owned()),
     };
     let settings = match settings {
         None => was.settings,

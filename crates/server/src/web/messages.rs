@@ -23,7 +23,7 @@ async fn model_of(app: &App, user: &User, chat_id: &str) -> ApiResult<String> {
     let model = chat
         .model
         .as_deref()
-        .and_then(|name| app.models.resolve(name).ok());
+        .and_then(|name| app.models.resolve_answering(name).ok());
     Ok(model.unwrap_or_else(|| app.models.first()).to_owned())
 }
 

@@ -34,7 +34,7 @@ const READ_BYTES: usize = 256 << 20;
 /// Measures and prints.
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Bench) -> Outcome<()> {
     let progress = Progress::new(args.memory_only);
-    let model = chat::locate(data, Some(&args.model), &progress)?;
+    let model = chat::locate_answering(data, Some(&args.model), &progress)?;
     let decoder = load(data, &model, compute, &progress)?;
     let sizes = Sizes::new(decoder.config().max_position_embeddings, args.quick);
     if args.memory_only {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use terang_engine::{Encoder, is_encoder};
 use terang_kernels::attention::{KvLayout, KvType, PAGE};
 use terang_model::bundle::ModelFiles;
 use terang_model::{Adapter, Config as Shapes};
@@ -15,7 +16,7 @@ use crate::commands::serve;
 use crate::data_dir::DataDir;
 use crate::messages::{Msg, human_bytes};
 use crate::problem::{Outcome, Problem};
-use crate::pull::{Progress, sha256_of};
+use crate::pull::{Progress, differing};
 use crate::resolve::{Meant, resolve};
 use crate::store;
 
@@ -96,7 +97,7 @@ pub(super) fn check(
         let Some((weights, caches, shapes)) = of_file(&path, name, config, findings) else {
             continue;
         };
-        served[index].shapes = Some(shapes);
+        served[index].shapes = shapes;
         sizes.weights += weights;
         sizes.caches += caches;
         if index == 0 {
@@ -145,18 +146,14 @@ fn of_entry(
         findings.push(Finding::well(CHECK, &found));
         return Ok(Some(installed.path));
     }
-    match sha256_of(&installed.path, progress) {
-        Ok(found) if found == installed.receipt.sha256 => {
+    match differing(&installed, progress) {
+        Ok(None) => {
             let found = Msg::DoctorModelWhole { name, size };
             findings.push(Finding::well(CHECK, &found));
             Ok(Some(installed.path))
         }
-        Ok(found) => {
-            let error = crate::problem::fail(Msg::ChecksumDiffers {
-                path: installed.path.display().to_string(),
-                found,
-                expected: installed.receipt.sha256,
-            });
+        Ok(Some(message)) => {
+            let error = crate::problem::fail(message);
             findings.push(Finding::error(CHECK, &error));
             Ok(None)
         }
@@ -209,7 +206,10 @@ fn of_file(
     name: &str,
     config: Option<&Config>,
     findings: &mut Vec<Finding>,
-) -> Option<(u64, u64, Shapes)> {
+) -> Option<(u64, u64, Option<Shapes>)> {
+    if is_encoder(path) {
+        return of_encoder(path, name, findings);
+    }
     let read = ModelFiles::open(path).and_then(|files| {
         let tensors = files.tensors();
         let names = tensors.names();
@@ -236,5 +236,28 @@ fn of_file(
     let caches = (page.page_bytes() as u64)
         .saturating_mul(shapes.layers.len() as u64)
         .saturating_mul(pages);
-    Some((weights, caches, shapes))
+    Some((weights, caches, Some(shapes)))
+}
+
+/// The same of a model for embeddings, which keeps nothing.
+fn of_encoder(
+    path: &Path,
+    name: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<(u64, u64, Option<Shapes>)> {
+    match Encoder::open(path, None) {
+        Ok(_) => {
+            let weights = std::fs::metadata(path.join("model.safetensors"));
+            Some((weights.map_or(0, |meta| meta.len()), 0, None))
+        }
+        Err(error) => {
+            let name = name.to_owned();
+            findings.push(Finding::wrong(
+                CHECK,
+                &error,
+                Msg::DoctorModelBrokenNext { name },
+            ));
+            None
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod adapters;
 mod attacks;
 mod chat;
 mod completions;
+mod encoder;
 mod keys;
 mod messages;
 mod operation;
