@@ -64,6 +64,9 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Eval {
             what: args::Eval::Perplexity(args),
         } => commands::eval::run(&data()?, cli.compute, args),
+        Verb::Tokenizer {
+            what: args::Tokenizer::Train(args),
+        } => commands::tokenizer::run(cli.compute, args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args, false),
         Verb::Key { what } => commands::key::run(&data()?, what),
         Verb::Backup(args) => commands::backup::backup(&data()?, args),

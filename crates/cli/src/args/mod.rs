@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod models;
 mod serve;
+mod tokenizer;
 mod wrong;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
 pub(crate) use self::serve::{Backup, Doctor, Key, KeyCreate, KeyRevoke, Restore, Serve};
+pub(crate) use self::tokenizer::{Tokenizer, TrainTokenizer};
 use crate::compute::Compute;
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
@@ -118,6 +120,14 @@ A broken download goes on where it stopped when the command is given again.")]
         /// What to measure
         #[command(subcommand)]
         what: Eval,
+    },
+    /// Make a tokenizer of one's own
+    #[command(after_help = "Examples:
+  terang tokenizer train --vocab-size 8192 --out tokenizer.json book.txt")]
+    Tokenizer {
+        /// What to do
+        #[command(subcommand)]
+        what: Tokenizer,
     },
     /// Serve the web app to people, and models to programs that speak OpenAI's API
     #[command(after_help = "Examples:

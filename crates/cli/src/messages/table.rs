@@ -433,6 +433,13 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "perplexity {perplexity} ± {error} ({tokens} tokens, {windows} windows of {context})",
         "perpleksitas {perplexity} ± {error} ({tokens} token, {windows} jendela dari {context})";
 
+    // tokenizer.
+    LabelCounting {} = "words", "kata";
+    LabelLearning {} = "tokens", "token";
+    TokenizerMade { path, tokens, words, seconds } =
+        "{path}: {tokens} tokens from {words} words in {seconds} s",
+        "{path}: {tokens} token dari {words} kata dalam {seconds} dtk";
+
     // bench.
     LabelLimits {} = "the machine's limits", "batas mesin";
     LabelPrefill { tokens } = "prefill {tokens}", "prapengisian {tokens}";

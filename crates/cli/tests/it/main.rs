@@ -20,4 +20,5 @@ mod serve;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod tokenizers;
 mod usage;

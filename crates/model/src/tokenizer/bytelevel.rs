@@ -2,7 +2,6 @@
 //! strings can be written as text. Vocabularies are turned back into bytes when they are loaded.
 
 /// The character that stands for a byte.
-#[cfg(test)]
 pub(super) fn char_of(byte: u8) -> char {
     let code = match byte {
         b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => u32::from(byte),

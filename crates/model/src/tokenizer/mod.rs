@@ -21,10 +21,12 @@ mod pretokenizers;
 mod split;
 mod vocab;
 mod wordpiece;
+mod words;
 
 pub use detokenize::Detokenizer;
 pub use gguf::GgufVocab;
 pub(crate) use json::{read_bounded, read_json};
+pub use words::{Words, byte_text};
 
 use crate::template::Rendered;
 use crate::{Error, Result};

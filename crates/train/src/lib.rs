@@ -1,0 +1,71 @@
+//! Making models of one's own. What is here so far: byte-level BPE tokenizers.
+//!
+//! - [`bpe`]: merges learned from counted words. `count`: words of files, on several threads.
+//! - [`tokenizer`]: all of it, from files to a `tokenizer.json`.
+//!
+//! Invariant: the result depends on the text and the settings alone, never on the number of threads.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
+pub mod bpe;
+mod count;
+pub mod tokenizer;
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not text.
+    #[error("{path}: byte {at}: not UTF-8 text")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where the first byte lies that fits no character.
+        at: u64,
+    },
+    /// A line of text has no end within what is read at once.
+    #[error("{path}: byte {at}: a line of more than {allowed} bytes")]
+    LongLine {
+        /// The file.
+        path: PathBuf,
+        /// Where it begins.
+        at: u64,
+        /// The longest that is taken.
+        allowed: usize,
+    },
+    /// A setting cannot be used.
+    #[error("{name}: found {found}, allowed {allowed}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What it was.
+        found: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The text has too many different words.
+    #[error("more than {allowed} different words; train on a part of the text")]
+    TooManyWords {
+        /// The most that are held.
+        allowed: usize,
+    },
+    /// The text cannot be cut into words.
+    #[error(transparent)]
+    Words(#[from] terang_model::Error),
+    /// Somebody asked for it to end.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Result of everything here.
+pub type Result<T> = std::result::Result<T, TrainError>;
