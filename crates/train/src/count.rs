@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use terang_model::tokenizer::Words;
+use terang_model::tokenizer::PreTokenizer;
 
 use crate::bpe::Counts;
 use crate::{Result, TrainError};
@@ -26,7 +26,7 @@ type Table = HashMap<Box<[u8]>, u64>;
 /// whether to go on. Words come in the order of their bytes.
 pub(crate) fn count(
     files: &[impl AsRef<Path>],
-    words: &Words,
+    words: &PreTokenizer,
     threads: usize,
     mut on_progress: impl FnMut(u64) -> bool,
 ) -> Result<Counts> {
@@ -85,7 +85,7 @@ fn check_size(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn count_pieces(pieces: &Mutex<Receiver<String>>, words: &Words) -> Result<Table> {
+fn count_pieces(pieces: &Mutex<Receiver<String>>, words: &PreTokenizer) -> Result<Table> {
     let mut table = Table::new();
     loop {
         let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -106,7 +106,7 @@ fn count_pieces(pieces: &Mutex<Receiver<String>>, words: &Words) -> Result<Table
     }
 }
 
-fn count_piece(piece: &str, words: &Words, table: &mut Table) -> Result<()> {
+fn count_piece(piece: &str, words: &PreTokenizer, table: &mut Table) -> Result<()> {
     for line in piece.split_inclusive('\n') {
         words.each(line, |word| match table.get_mut(word.as_bytes()) {
             Some(count) => *count += 1,
@@ -169,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("text");
         std::fs::write(&file, text).unwrap();
-        let words = Words::named("gpt-2").unwrap().unwrap();
+        let words = PreTokenizer::named("gpt-2").unwrap().unwrap();
         count(&[file], &words, threads, |_| true)
     }
 
@@ -200,7 +200,7 @@ mod tests {
             matches!(error, TrainError::NotText { at: 1_400_000, .. }),
             "{error}"
         );
-        let words = Words::named("gpt-2").unwrap().unwrap();
+        let words = PreTokenizer::named("gpt-2").unwrap().unwrap();
         let gone = count(&[Path::new("gone")], &words, 2, |_| true).unwrap_err();
         assert!(gone.to_string().starts_with("gone: "), "{gone}");
         let folder = tempfile::tempdir().unwrap();

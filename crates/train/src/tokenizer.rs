@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use terang_model::tokenizer::{Words, byte_text};
+use terang_model::tokenizer::{PreTokenizer, byte_text};
 
 use crate::bpe::{self, Counts, Learned};
 use crate::count::count;
@@ -25,7 +25,7 @@ pub struct Settings {
     pub vocab_size: usize,
     /// A pair that occurs less often does not become a token.
     pub min_frequency: u64,
-    /// How text is cut into words; one of [`Words::NAMES`].
+    /// How text is cut into words; one of [`PreTokenizer::NAMES`].
     pub pre_tokenizer: String,
     /// Tokens that come out of no text, in the order of their ids, which come first.
     pub special: Vec<String>,
@@ -45,7 +45,7 @@ pub enum Progress {
 /// A tokenizer that was made.
 #[derive(Debug)]
 pub struct Made {
-    words: Words,
+    words: PreTokenizer,
     special: Vec<String>,
     learned: Learned,
     /// Different words in the text, and all of them.
@@ -93,7 +93,7 @@ pub fn train(
     })
 }
 
-fn check(settings: &Settings) -> Result<Words> {
+fn check(settings: &Settings) -> Result<PreTokenizer> {
     let least = BYTES + settings.special.len();
     if !(least..=VOCAB_SIZE_MAX).contains(&settings.vocab_size) {
         return Err(TrainError::Setting {
@@ -119,10 +119,10 @@ fn check(settings: &Settings) -> Result<Words> {
             return Err(special(format!("{token:?}")));
         }
     }
-    Words::named(&settings.pre_tokenizer)?.ok_or_else(|| TrainError::Setting {
+    PreTokenizer::named(&settings.pre_tokenizer)?.ok_or_else(|| TrainError::Setting {
         name: "pre_tokenizer",
         found: settings.pre_tokenizer.clone(),
-        allowed: Words::NAMES.join(", "),
+        allowed: PreTokenizer::NAMES.join(", "),
     })
 }
 

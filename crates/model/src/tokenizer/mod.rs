@@ -26,7 +26,7 @@ mod words;
 pub use detokenize::Detokenizer;
 pub use gguf::GgufVocab;
 pub(crate) use json::{read_bounded, read_json};
-pub use words::{Words, byte_text};
+pub use words::{PreTokenizer, byte_text};
 
 use crate::template::Rendered;
 use crate::{Error, Result};

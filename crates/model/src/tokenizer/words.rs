@@ -12,12 +12,12 @@ use crate::Result;
 
 /// A pre-tokenizer of the byte-level families, by the name that GGUF files have for it.
 #[derive(Debug)]
-pub struct Words {
+pub struct PreTokenizer {
     steps: Vec<Split>,
     patterns: &'static [&'static str],
 }
 
-impl Words {
+impl PreTokenizer {
     /// Names of pre-tokenizers that a new tokenizer may have.
     pub const NAMES: [&str; 4] = ["smollm", "gpt-2", "llama-bpe", "deepseek-v3"];
 
