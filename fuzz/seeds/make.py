@@ -6,9 +6,11 @@
     cargo fuzz run gguf corpus/gguf seeds/gguf -- -max_total_time=60
 """
 
+import io
 import json
 import pathlib
 import struct
+import zipfile
 
 HERE = pathlib.Path(__file__).parent
 
@@ -43,6 +45,31 @@ def safetensors(header, data):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def pdf(content):
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << "
+        "/F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
+        f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+    ]
+    out, places = "%PDF-1.7\n", []
+    for number, item in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{item}\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = f"trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF"
+    return (out + f"xref\n0 5\n0000000000 65535 f \n{table}{end}").encode()
+
+
+def docx(body):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        member = zipfile.ZipInfo("word/document.xml")
+        archive.writestr(member, f"<w:document><w:body>{body}</w:body></w:document>")
+    return out.getvalue()
+
+
 def main():
     keys = [
         key("general.architecture", 8, string("llama")),
@@ -73,8 +100,16 @@ def main():
              "c": {"dtype": "I64", "shape": [], "data_offsets": [22, 30]},
              "d": {"dtype": "F16", "shape": [0, 3], "data_offsets": [30, 30]}}, bytes(30)),
         "safetensors/empty": safetensors({}, b""),
+        # The first byte is the format, by its place in `Format::ALL`.
+        "document/text": b"\0One. Two!\n\nThree? \xe5\xad\x97\xe3\x80\x82",
+        "document/markdown": b"\1# A\n\ntext\n```\n# no\n```\nB\n===\nmore",
+        "document/csv": b'\2a,b\n1,"x\ny ""z"""\n',
+        "document/html": b"\3<title>a &amp; b</title><p>x<script>y</script><table><tr><td>1<td>2</table>",
+        "document/pdf": b"\4" + pdf("BT /F1 12 Tf 72 680 Td (One) Tj [(tw) -300 (o)] TJ ET"),
+        "document/docx": b"\5" + docx("<w:p><w:pPr><w:pStyle w:val='Heading1'/></w:pPr><w:t>A</w:t></w:p>"),
     }
     for name, data in seeds.items():
+        (HERE / name).parent.mkdir(exist_ok=True)
         (HERE / name).write_bytes(data)
 
 
