@@ -106,6 +106,7 @@ async function route(method, path, query, body, response) {
     return { hits: [...chats.values()].filter((chat) => chat.title.toLowerCase().includes(wanted)).map((chat) => ({ chat_id: chat.id, title: chat.title, message_id: null, snippet: chat.title.replace(new RegExp(`(${wanted})`, 'i'), '\u0001$1\u0002'), updated_at: chat.updated_at })) };
   }
   if (first === 'sessions') return { sessions: [] };
+  if (first === 'admin' && id === 'models') return { models: [{ id: 'smollm2:135m', title: 'SmolLM2 135M Instruct', task: 'generate', licence: 'Apache-2.0', languages: ['en'], parameters: '135M', bytes: 98362432, bytes_here: 98362432, state: 'installed', served: true, loaded: true, removable: false, fetchable: false }, { id: 'all-minilm:l6-v2', title: 'all-MiniLM-L6-v2', task: 'embed', licence: 'Apache-2.0', languages: ['en'], parameters: '23M', bytes: 83319212, bytes_here: 20000000, state: 'partial', served: false, loaded: false, removable: true, fetchable: true }], fetching: null, last: null };
   if (first === 'admin') return id === 'users' ? { users: [{ id: '1', name: 'Budi', email: 'budi@example.org', role: 'owner', created_at: now(), disabled: false }] } : { uptime_s: 12345, events: [{ at: now(), what: 'login', who: 'Budi' }] };
   if (first === 'attachments') return { id: randomUUID(), name: query.get('name'), mime: 'text/plain', bytes: 1234, text_chars: 1000 };
   if (first in lists) {

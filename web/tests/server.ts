@@ -28,11 +28,17 @@ export class Server {
     readonly url: string,
     private readonly port: number,
     private readonly data: string,
-    private readonly extra: string[]
+    private readonly extra: string[],
+    private readonly catalogue: string | undefined
   ) {}
 
   /** `{url}` in an argument is the address that it will have. */
   static async start(...extra: string[]): Promise<Server> {
+    return Server.over(undefined, ...extra);
+  }
+
+  /** With a catalogue of one's own; the default model is served by its path. */
+  static async over(catalogue: string | undefined, ...extra: string[]): Promise<Server> {
     if (!existsSync(join(MODELS, 'models'))) {
       throw new Error(`${MODELS}/models is not there: \`terang pull smollm2:135m\` fetches it, TERANG_TEST_MODELS names its folder`);
     }
@@ -40,16 +46,20 @@ export class Server {
     symlinkSync(join(MODELS, 'models'), join(data, 'models'));
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
-    const server = new Server(url, port, data, extra.map((part) => part.replace('{url}', url)));
+    const server = new Server(url, port, data, extra.map((part) => part.replace('{url}', url)), catalogue);
     await server.run();
     return server;
   }
 
   private async run(): Promise<void> {
+    const model = this.catalogue ? `smollm2=${join(MODELS, 'models/smollm2_135m/model.gguf')}` : 'smollm2:135m';
     const child = spawn(
       BINARY,
-      ['--data-dir', this.data, 'serve', '--model', 'smollm2:135m', '--listen', `127.0.0.1:${this.port}`, ...this.extra],
-      { stdio: ['ignore', 'pipe', 'pipe'] }
+      ['--data-dir', this.data, 'serve', '--model', model, '--listen', `127.0.0.1:${this.port}`, ...this.extra],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: this.catalogue ? { ...process.env, TERANG_CATALOGUE: this.catalogue } : process.env
+      }
     );
     this.child = child;
     let ended = false;

@@ -1,6 +1,7 @@
 //! Ctrl-C and termination: a flag that long work looks at, so that it ends in a state from which
 //! it can be taken up again. A second signal while the first is still being obeyed ends the process.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -28,11 +29,31 @@ pub(crate) fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a signal came since the last [`reset`].
+thread_local! {
+    /// What else may end this thread's work; see [`unless`].
+    static STOPPED: RefCell<Option<Box<dyn Fn() -> bool>>> = const { RefCell::new(None) };
+}
+
+/// Whether a signal came since the last [`reset`], or this thread's work is not wanted any more.
 pub(crate) fn requested() -> bool {
-    REQUESTED
+    let signal = REQUESTED
         .get()
-        .is_some_and(|flag| flag.load(Ordering::Relaxed))
+        .is_some_and(|flag| flag.load(Ordering::Relaxed));
+    signal || STOPPED.with_borrow(|stopped| stopped.as_ref().is_some_and(|stopped| stopped()))
+}
+
+/// Does work on this thread that ends as after a signal once `stopped` says so.
+pub(crate) fn unless<T>(stopped: impl Fn() -> bool + 'static, work: impl FnOnce() -> T) -> T {
+    /// Also where the work panics: the thread may do other work after it.
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            STOPPED.set(None);
+        }
+    }
+    STOPPED.set(Some(Box::new(stopped)));
+    let _forget = Forget;
+    work()
 }
 
 /// Forgets a signal that has been obeyed.

@@ -20,6 +20,7 @@ mod output;
 mod problem;
 mod pull;
 mod resolve;
+mod shelf;
 mod store;
 mod terminal;
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Config;
+use crate::depot::Stock;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::models::Models;
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub(crate) web: Web,
     /// The file of what keys have used.
     pub(crate) usage_path: PathBuf,
+    /// Models that can be fetched and removed.
+    pub(crate) stock: Stock,
     /// Since when new work is refused.
     draining: OnceLock<Instant>,
     /// Becomes true when answers have had their time to finish.
@@ -59,6 +62,7 @@ impl App {
         loopback: bool,
         web: Web,
         usage_path: PathBuf,
+        stock: Stock,
     ) -> Self {
         let responses = Store::new(config.stored_responses, config.stored_bytes);
         Self {
@@ -73,6 +77,7 @@ impl App {
             responses,
             web,
             usage_path,
+            stock,
             draining: OnceLock::new(),
             cut: watch::Sender::new(false),
         }

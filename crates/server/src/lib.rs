@@ -8,6 +8,7 @@
 //! - `web`: the web app, and its API over what people keep.
 //! - [`backup`]: a copy of what people keep, and back.
 //! - `generate`: an order in, a stream of outputs out; the only place that talks to the engine.
+//! - [`depot`]: models that an administrator fetches and removes.
 //! - `toolcall`: how families of models write calls of tools; pure functions of text.
 //! - [`tls`]: the certificate that connections are offered. `notify`: what a service manager is told.
 //! - [`usage`]: what each key has used, on disk.
@@ -24,6 +25,7 @@ mod anthropic;
 mod app;
 pub mod backup;
 pub mod config;
+pub mod depot;
 mod error;
 mod generate;
 mod http;
@@ -43,6 +45,7 @@ pub mod usage;
 mod web;
 
 pub use config::{Config, ConfigError};
+pub use depot::{Depot, DepotError, FetchWatch, Stocked};
 pub use models::{AdapterSource, ModelSource, Task};
 pub use server::{Options, ServeError, run};
 pub use telemetry::{TelemetryError, TelemetrySettings};

@@ -4,7 +4,7 @@
 
 mod resident;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -54,6 +54,8 @@ pub struct ModelSource {
 /// All models that are served.
 pub(crate) struct Models {
     entries: Vec<Entry>,
+    /// Those that the server was started with, which come first.
+    n_fixed: usize,
     options: EngineOptions,
     memory_limit_bytes: u64,
     /// Held while models are loaded or unloaded.
@@ -82,6 +84,18 @@ pub(crate) struct Listed<'a> {
     pub(crate) decoder: Option<Arc<Loaded>>,
 }
 
+/// A model that the server has on offer, as it lies on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) task: Task,
+    pub(crate) bytes: u64,
+    pub(crate) loaded: bool,
+    /// The server was started with it.
+    pub(crate) fixed: bool,
+}
+
 /// What makes embeddings.
 pub(crate) enum Embedder {
     /// A model that answers, whose hidden states will do too.
@@ -98,10 +112,12 @@ impl Models {
         memory_limit_bytes: u64,
     ) -> Self {
         // Under a name that stands for another model it could not be found.
+        let n_fixed = sources.len();
         sources
             .extend(encoder.filter(|encoder| !sources.iter().any(|it| it.shares_a_name(encoder))));
         Self {
             entries: sources.into_iter().map(Entry::new).collect(),
+            n_fixed,
             options,
             memory_limit_bytes,
             changing: tokio::sync::Mutex::new(()),
@@ -150,6 +166,42 @@ impl Models {
                 });
             std::iter::once(model).chain(adapters)
         })
+    }
+
+    /// The models that are there, without their adapters.
+    pub(crate) fn served(&self) -> Vec<Served> {
+        let there = self.entries.iter().enumerate();
+        let there = there.filter(|(_, entry)| entry.is_there());
+        let served = there.map(|(index, entry)| Served {
+            name: entry.source.name.clone(),
+            path: entry.source.path.clone(),
+            task: entry.source.task,
+            bytes: entry.bytes(),
+            loaded: entry.is_loaded(),
+            fixed: index < self.n_fixed,
+        });
+        served.collect()
+    }
+
+    /// Takes the model in this folder out of memory, so that its files can go.
+    pub(crate) async fn let_go(&self, folder: &Path) -> ApiResult<()> {
+        let _changing = self.changing.lock().await;
+        for (index, entry) in self.entries.iter().enumerate() {
+            if !entry.source.path.starts_with(folder) {
+                continue;
+            }
+            if index < self.n_fixed {
+                let message = "the server was started with this model";
+                return Err(ApiError::conflict("model_served", message));
+            }
+            if entry.is_loaded() && !entry.is_idle() {
+                let message = "this model is being used; try again when it is not";
+                return Err(ApiError::conflict("model_in_use", message));
+            }
+            let resident = entry.take();
+            let _ = tokio::task::spawn_blocking(move || drop(resident)).await;
+        }
+        Ok(())
     }
 
     /// The name of the first model that answers; of the first of all, where none does.

@@ -9,8 +9,8 @@ use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::web::{
-    account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys, search,
-    shares, stream,
+    self, account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys,
+    search, shares, stream,
 };
 
 #[derive(OpenApi)]
@@ -101,6 +101,10 @@ use crate::web::{
         admin::usage,
         admin::audit,
         admin::health,
+        web::models::list,
+        web::models::fetch,
+        web::models::stop,
+        web::models::remove,
     ),
     components(schemas(ErrorBody, chat::wire::ChatChunk, responses::ResponseEvent))
 )]

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::depot::{Depot, Stock};
 use crate::http::listen;
 use crate::keys::{KeyError, KeyRing};
 use crate::models::{ModelSource, Models};
@@ -34,6 +35,8 @@ pub struct Options {
     pub models: Vec<ModelSource>,
     /// The model for embeddings that is served beside them once its folder is there.
     pub encoder: Option<ModelSource>,
+    /// Where further models come from and lie.
+    pub depot: Arc<dyn Depot>,
     /// How models are loaded and run.
     pub engine: EngineOptions,
     /// The file of API keys.
@@ -136,7 +139,10 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     let limit = config.memory_limit_bytes;
     let models = Models::new(options.models, options.encoder, options.engine, limit);
     let usage = options.usage;
-    let app = App::new(config, models, keys, tls, telemetry, loopback, web, usage);
+    let stock = Stock::new(options.depot);
+    let app = App::new(
+        config, models, keys, tls, telemetry, loopback, web, usage, stock,
+    );
     let app = Arc::new(app);
     let (stop, stopping) = watch::channel(false);
     if let Some(token) = app.web.setup_token() {
@@ -152,6 +158,7 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     tokio::spawn(tidy(Arc::clone(&app)));
     let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
     finish_answers(&app).await;
+    app.stock.close().await;
     app.keys.close();
     if let Some(telemetry) = &app.telemetry {
         telemetry.close();

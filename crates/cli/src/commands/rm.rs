@@ -35,17 +35,25 @@ pub(crate) fn run(data: &DataDir, args: &Rm) -> Outcome<()> {
     if !args.yes && !agreed(&name, &size)? {
         return output::line(&Msg::NotRemoved { name }.to_string());
     }
-    let lock = pull::open_lock(data, &name)?;
+    remove(data, &name)?;
+    if args.json {
+        return output::json(&json!({ "name": name, "removed": true, "bytes": bytes }));
+    }
+    output::line(&Msg::Removed { name, size }.to_string())
+}
+
+/// Removes the folder of the model `name`, unless somebody is filling it.
+pub(crate) fn remove(data: &DataDir, name: &str) -> Outcome<()> {
+    let folder = store::folder(data, name)?;
+    let lock = pull::open_lock(data, name)?;
     if matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)) {
+        let name = name.to_owned();
         return Err(fail(Msg::RemoveBusy { name }));
     }
     // Does not follow links, so nothing outside the folder can go with it.
     fs::remove_dir_all(&folder).map_err(|e| Problem::file(&folder, &e))?;
     data.packed_cache(0).sweep();
-    if args.json {
-        return output::json(&json!({ "name": name, "removed": true, "bytes": bytes }));
-    }
-    output::line(&Msg::Removed { name, size }.to_string())
+    Ok(())
 }
 
 fn agreed(name: &str, size: &str) -> Outcome<bool> {

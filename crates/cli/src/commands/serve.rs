@@ -1,6 +1,7 @@
 //! `terang serve`: settings and models put together for the server.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use terang_engine::load::DEFAULT_CONTEXT_LEN;
 use terang_engine::{EngineOptions, Limits, Sampling};
@@ -8,7 +9,7 @@ use terang_server::{Config, ModelSource, Options, Task};
 
 use crate::adapters;
 use crate::args::Serve;
-use crate::catalogue::{self, Catalogue, Recommended};
+use crate::catalogue::{Catalogue, Recommended};
 use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
@@ -17,6 +18,7 @@ use crate::messages::Msg;
 use crate::output;
 use crate::problem::{Outcome, Problem, misuse};
 use crate::pull::Progress;
+use crate::shelf::{self, Shelf};
 use crate::store;
 
 /// Serves until told to end. `at_home`: somebody started it to use it, so the app is opened for them.
@@ -52,6 +54,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve, at_home: bool)
             ..compute.engine(data)
         },
         encoder: encoder(data)?,
+        depot: Arc::new(Shelf::new(data.clone())),
         models,
         keys: data.keys(),
         usage: data.usage(),
@@ -163,16 +166,9 @@ fn source(data: &DataDir, called: Option<&str>, progress: &Progress) -> Outcome<
         aliases,
         sampling: sampling(&model.recommended),
         path: model.path,
-        task: task(model.task),
+        task: shelf::task(model.task),
         adapters: Vec::new(),
     })
-}
-
-fn task(task: catalogue::Task) -> Task {
-    match task {
-        catalogue::Task::Generate => Task::Generate,
-        catalogue::Task::Embed => Task::Embed,
-    }
 }
 
 /// The catalogue's model for embeddings, which need not be here: it is served once it is.

@@ -1,9 +1,11 @@
 //! What a person sees while bytes come: a bar on standard error with bytes, speed and time left,
 //! and single lines above it. No terminal, no bar; `--quiet`, nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use terang_server::FetchWatch;
 
 use crate::messages::Msg;
 
@@ -14,6 +16,8 @@ const REDRAWS_PER_SECOND: u8 = 10;
 pub(crate) struct Progress {
     bar: ProgressBar,
     quiet: bool,
+    /// Told the same, where somebody looks on from elsewhere.
+    watch: Option<Arc<FetchWatch>>,
 }
 
 impl Progress {
@@ -22,11 +26,23 @@ impl Progress {
         Self {
             bar: ProgressBar::hidden(),
             quiet,
+            watch: None,
+        }
+    }
+
+    /// Nothing to be seen here; `watch` is told.
+    pub(crate) fn told_to(watch: Arc<FetchWatch>) -> Self {
+        Self {
+            watch: Some(watch),
+            ..Self::new(true)
         }
     }
 
     /// Shows the bar: `total` bytes, `done` of them here already.
     pub(super) fn start(&self, total: u64, done: u64, label: &str) {
+        if let Some(watch) = &self.watch {
+            return watch.begin(total, done);
+        }
         self.show();
         self.bar.set_style(style(
             "{msg}  {wide_bar:.cyan/dim}  {decimal_bytes}/{decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}",
@@ -58,7 +74,9 @@ impl Progress {
 
     /// `done` bytes are here; the bar never goes back.
     pub(crate) fn reach(&self, done: u64) {
-        if done > self.bar.position() {
+        if let Some(watch) = &self.watch {
+            watch.reach(done);
+        } else if done > self.bar.position() {
             self.bar.set_position(done);
         }
     }

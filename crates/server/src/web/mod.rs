@@ -2,7 +2,7 @@
 //!
 //! - `state`: what its handlers share. `visitor`: who asks; the one layer over all of its routes.
 //! - `account`, `password`, `attempts`, `admin`: setting up, logging in, accounts. `oidc`,
-//!   `passkeys`: other ways to log in.
+//!   `passkeys`: other ways to log in. `models`: this machine's.
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
 //! - `prompt`: from a branch of messages to the engine's prompt.
@@ -24,6 +24,7 @@ pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod library;
 pub(crate) mod messages;
+pub(crate) mod models;
 pub(crate) mod oidc;
 pub(crate) mod passkeys;
 mod password;

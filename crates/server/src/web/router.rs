@@ -6,14 +6,14 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
 use super::{
-    account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys, search,
-    shares, stream, visitor,
+    account, admin, chats, export, files, import, keys, library, messages, models, oidc, passkeys,
+    search, shares, stream, visitor,
 };
 use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 50] = [
+pub(crate) const ROUTES: [&str; 53] = [
     "/api/me",
     "/api/setup",
     "/api/login",
@@ -64,6 +64,9 @@ pub(crate) const ROUTES: [&str; 50] = [
     "/api/admin/usage",
     "/api/admin/audit",
     "/api/admin/health",
+    "/api/admin/models",
+    "/api/admin/models/{name}",
+    "/api/admin/fetch",
 ];
 
 /// All routes behind the layer.
@@ -146,6 +149,9 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/admin/usage", get(admin::usage))
         .route("/api/admin/audit", get(admin::audit))
         .route("/api/admin/health", get(admin::health))
+        .route("/api/admin/models", get(models::list))
+        .route("/api/admin/models/{name}", delete(models::remove))
+        .route("/api/admin/fetch", post(models::fetch).delete(models::stop))
         .route(
             "/api/{*other}",
             axum::routing::any(async || {

@@ -170,5 +170,9 @@ export const api = {
     post<T.Invitation>('/admin/invitations', email ? { role, email } : { role }),
   usage: () => get<unknown>('/admin/usage'),
   audit: () => get<unknown>('/admin/audit'),
-  health: () => get<unknown>('/admin/health')
+  health: () => get<unknown>('/admin/health'),
+  adminModels: () => get<T.AdminModels>('/admin/models'),
+  fetchModel: (model: string) => post<unknown>('/admin/fetch', { model }),
+  stopFetch: () => remove('/admin/fetch'),
+  removeModel: (model: string) => remove(`/admin/models/${id(model)}`)
 };

@@ -117,3 +117,24 @@ export type Assistant = {
 export type Imported = { chats: number; messages: number; skipped: { title: string; why: string }[] };
 export type AdminUser = User & { disabled: boolean; seen_at?: number | null };
 export type Invitation = { token: string; url: string };
+/** A model that is on the server's machine or could be. */
+export type AdminModel = {
+  id: string;
+  title: string;
+  task: 'generate' | 'embed';
+  licence: string | null;
+  languages: string[];
+  parameters: string | null;
+  bytes: number;
+  bytes_here: number;
+  state: 'installed' | 'partial' | 'available';
+  served: boolean;
+  loaded: boolean;
+  removable: boolean;
+  fetchable: boolean;
+};
+export type AdminModels = {
+  models: AdminModel[];
+  fetching: { model: string; bytes_done: number; bytes: number } | null;
+  last: { model: string; outcome: 'done' | 'stopped' | 'no_space' | 'no_source' | 'failed'; at: number } | null;
+};

@@ -300,6 +300,30 @@ export const en = {
   'admin.empty': 'Nothing here yet.',
   'admin.forbidden': 'Only administrators see this page.',
 
+  'models.title': 'Models',
+  'models.here': 'On this machine',
+  'models.available': 'Can be downloaded',
+  'models.for.generate': 'Answers',
+  'models.for.embed': 'Embeddings',
+  'models.loaded': 'in memory',
+  'models.served': 'on offer',
+  'models.serve_it': 'To offer it in chats, start the server with: {command}',
+  'models.partial': '{here} of {all}',
+  'models.fetch': 'Download',
+  'models.fetch_name': 'Download {name}',
+  'models.go_on': 'Continue',
+  'models.stop': 'Stop the download',
+  'models.fetching': '{name} is being downloaded',
+  'models.remove': 'Remove',
+  'models.remove_name': 'Remove {name}',
+  'models.remove_title': 'Remove {name}?',
+  'models.remove_text': 'This frees {size}. It can be downloaded again.',
+  'models.ended.done': '{name} is here.',
+  'models.ended.stopped': 'The download of {name} was stopped. What has arrived is kept.',
+  'models.ended.no_space': 'There is not enough space on the disk for {name}.',
+  'models.ended.no_source': '{name} could not be downloaded: no source gave it. The server’s log says more.',
+  'models.ended.failed': '{name} could not be downloaded. The server’s log says why.',
+
   'print.by': 'From Terang, {when}'
 } satisfies Record<string, Text>;
 

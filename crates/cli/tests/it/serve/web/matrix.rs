@@ -178,7 +178,7 @@ impl Things {
                 // Only a question is answered.
                 "{mid}" if parts.last() == Some(&"answer") => "q1".to_owned(),
                 "{mid}" => self.ids["mid"].clone(),
-                "{token}" => "nothing".to_owned(),
+                "{token}" | "{name}" => "nothing".to_owned(),
                 other => other.to_owned(),
             });
         }
@@ -202,6 +202,7 @@ impl Things {
             ("PATCH", "/api/chats/{id}") => json!({ "title": "taken" }),
             ("PATCH", "/api/folders/{id}" | "/api/assistants/{id}") => json!({ "name": "taken" }),
             ("PATCH", "/api/admin/users/{id}") => json!({ "disabled": true }),
+            ("POST", "/api/admin/fetch") => json!({ "model": "nothing" }),
             ("POST", "/api/admin/invitations") => json!({ "role": "member" }),
             ("POST", "/api/login") => json!({ "email": "nobody@example.org", "password": "x" }),
             ("POST", "/api/setup" | "/api/invitations/{token}") => {

@@ -5,6 +5,7 @@ mod accounts;
 mod attacks;
 mod chats;
 mod matrix;
+mod models;
 mod oidc;
 mod passkeys;
 mod shortage;
