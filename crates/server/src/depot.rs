@@ -201,9 +201,10 @@ impl Stock {
                 Ok(Err(DepotError::NoSource(_))) => Outcome::NoSource,
                 Ok(Err(_)) | Err(_) => Outcome::Failed,
             };
-            match ended {
-                Ok(Err(error)) => tracing::warn!(model = %name, %error, "was not fetched"),
-                _ => tracing::info!(model = %name, ?outcome, "fetching ended"),
+            if let Ok(Err(error)) = ended {
+                tracing::warn!(model = %name, %error, "was not fetched");
+            } else {
+                tracing::info!(model = %name, ?outcome, "fetching ended");
             }
             let mut state = lock(&state);
             state.current = None;

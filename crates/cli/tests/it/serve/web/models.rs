@@ -49,6 +49,10 @@ fn ended(server: &Server) -> Value {
     }
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with json! in place"
+)]
 fn send(server: &Server, method: &str, path: &str, body: Option<Value>) -> super::Response {
     Browser::default().send(server, method, path, body.as_ref())
 }
