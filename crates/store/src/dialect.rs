@@ -67,6 +67,28 @@ impl Dialect {
             }
         }
     }
+
+    /// The query of the full-text index for words, one of which must occur; those that are marked as
+    /// beginnings stand for every word that begins so.
+    pub(crate) fn match_any(self, words: &[(String, bool)]) -> String {
+        let words = words.iter();
+        match self {
+            Self::Sqlite => {
+                let quoted = words.map(|(word, begins)| {
+                    let star = if *begins { "*" } else { "" };
+                    format!("\"{}\"{star}", word.replace('"', ""))
+                });
+                quoted.collect::<Vec<_>>().join(" OR ")
+            }
+            Self::Postgres => {
+                let quoted = words.map(|(word, begins)| {
+                    let star = if *begins { ":*" } else { "" };
+                    format!("'{}'{star}", word.replace(['\'', '\\'], ""))
+                });
+                quoted.collect::<Vec<_>>().join(" | ")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
-//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
+//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store;
+//!   `collections` and `passages`: documents, and what is found in them.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
@@ -12,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod chats;
+mod collections;
 mod db;
 mod dialect;
 mod error;
@@ -21,6 +23,7 @@ mod identities;
 mod library;
 mod messages;
 mod migrate;
+mod passages;
 mod passkeys;
 mod record;
 mod search;
@@ -28,6 +31,7 @@ mod store;
 mod users;
 
 pub use chats::{Chat, ChatChange, ChatFilter, NewChat, Page};
+pub use collections::{Collection, DocumentState, NewDocument, StoredDocument, TakenDocument};
 pub use dialect::Dialect;
 pub use error::{Result, StoreError};
 pub use files::{Attachment, NewAttachment, Share, SharedChat};
@@ -35,6 +39,7 @@ pub use id::{new_id, now_ms};
 pub use identities::{Identity, Subject};
 pub use library::{Assistant, Folder, Prompt};
 pub use messages::{Ending, ImportedChat, Message, Role, Status, TokenCounts};
+pub use passages::{NewPassage, PassageToEncode, StoredPassage, StoredVector};
 pub use passkeys::{Credential, Passkey};
 pub use record::{AuditEntry, UsageRow};
 pub use search::Hit;

@@ -121,6 +121,8 @@ pub struct Message {
     pub usage: Option<TokenCounts>,
     /// Milliseconds since 1970.
     pub created_at: i64,
+    /// What it was made from, as a JSON list.
+    pub sources: Option<String>,
 }
 
 /// How an answer ends.
@@ -157,7 +159,7 @@ pub struct ImportedChat {
 
 const MESSAGE: &str = "m.id, m.chat_id, m.parent_id, m.role, m.content, m.status, m.error, m.model, \
                        m.attachments, m.prompt_tokens, m.completion_tokens, m.cached_tokens, \
-                       m.created_at";
+                       m.created_at, m.sources";
 
 fn message(row: &mut Row) -> Result<Message> {
     Ok(Message {
@@ -181,6 +183,7 @@ fn message(row: &mut Row) -> Result<Message> {
             _ => None,
         },
         created_at: row.int()?,
+        sources: row.text_or_none()?,
     })
 }
 
@@ -297,6 +300,23 @@ impl Store {
         let answer = open_answer(&mut tx, user_id, chat_id, question, model).await?;
         tx.commit().await?;
         Ok(answer)
+    }
+
+    /// Keeps what an answer that grows is made from, as a JSON list.
+    pub async fn set_sources(
+        &self,
+        user_id: &str,
+        chat_id: &str,
+        id: &str,
+        sources: &str,
+    ) -> Result<()> {
+        let sql = "UPDATE messages SET sources = $4 WHERE chat_id = $1 AND id = $2 AND chat_id IN \
+                   (SELECT id FROM chats WHERE user_id = $3)";
+        let values = values![chat_id, id, user_id, sources];
+        if self.db.execute(sql, values).await? == 0 {
+            return Err(StoreError::NotFound);
+        }
+        Ok(())
     }
 
     /// Opens an answer again, so that it can grow further.
@@ -507,6 +527,7 @@ async fn open_answer(
         model: Some(model.to_owned()),
         attachments: "[]".to_owned(),
         usage: None,
+        sources: None,
         created_at: now,
     };
     insert(tx, user_id, std::slice::from_ref(&answer)).await?;

@@ -7,6 +7,7 @@ use crate::store::Store;
 
 /// Words of a query that count.
 const WORDS_MAX: usize = 16;
+const QUESTION_WORDS_MAX: usize = 64;
 /// Characters of a snippet, and of them before the first word found.
 const SNIPPET_CHARS: usize = 200;
 const SNIPPET_CHARS_BEFORE: usize = 60;
@@ -109,6 +110,138 @@ fn words(text: &str) -> Vec<String> {
     words.take(WORDS_MAX).map(str::to_lowercase).collect()
 }
 
+/// Words that say nothing of what a question is about, in English and Indonesian.
+const STOP_WORDS: [&str; 99] = [
+    "a",
+    "about",
+    "an",
+    "and",
+    "are",
+    "as",
+    "at",
+    "be",
+    "by",
+    "can",
+    "did",
+    "do",
+    "does",
+    "for",
+    "from",
+    "had",
+    "has",
+    "have",
+    "how",
+    "i",
+    "if",
+    "in",
+    "is",
+    "it",
+    "its",
+    "me",
+    "my",
+    "of",
+    "on",
+    "or",
+    "please",
+    "should",
+    "tell",
+    "that",
+    "the",
+    "their",
+    "there",
+    "these",
+    "they",
+    "this",
+    "to",
+    "was",
+    "we",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "who",
+    "why",
+    "will",
+    "with",
+    "would",
+    "you",
+    "your",
+    "ada",
+    "adalah",
+    "akan",
+    "anda",
+    "apa",
+    "apakah",
+    "atau",
+    "bagaimana",
+    "bagi",
+    "berapa",
+    "bisa",
+    "dalam",
+    "dan",
+    "dapat",
+    "dari",
+    "dengan",
+    "di",
+    "dia",
+    "ini",
+    "itu",
+    "juga",
+    "kah",
+    "kami",
+    "kapan",
+    "karena",
+    "ke",
+    "kita",
+    "mana",
+    "mengapa",
+    "mereka",
+    "oleh",
+    "pada",
+    "saja",
+    "saya",
+    "sebuah",
+    "siapa",
+    "tentang",
+    "tidak",
+    "tolong",
+    "untuk",
+    "yang",
+    "nya",
+    "telah",
+    "kenapa",
+];
+
+/// The words of a question that say what it is about, each with whether it stands for all words that
+/// begin so: of longer words the last letter may be another ("invoices", "invoice").
+pub(crate) fn question_words(question: &str) -> Vec<(String, bool)> {
+    let all: Vec<String> = question
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .take(QUESTION_WORDS_MAX)
+        .map(str::to_lowercase)
+        .collect();
+    let telling = |word: &&String| !STOP_WORDS.contains(&word.as_str());
+    let mut kept: Vec<&String> = all.iter().filter(telling).collect();
+    if kept.is_empty() {
+        kept = all.iter().collect();
+    }
+    let mut words: Vec<(String, bool)> = Vec::new();
+    for word in kept {
+        let length = word.chars().count();
+        let stem: String = word
+            .chars()
+            .take(length - usize::from(length > 5))
+            .collect();
+        let word = (stem, length > 3);
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
 /// Part of a text round the first word found, each marked.
 fn snippet(text: &str, words: &[String]) -> String {
     let chars: Vec<char> = text.chars().collect();
@@ -181,6 +314,18 @@ mod tests {
             part.contains("\u{1}model\u{2}") && part.chars().count() < 210,
             "{part}"
         );
+    }
+
+    #[test]
+    fn a_question_is_its_telling_words() {
+        let begins = |word: &str| (word.to_owned(), true);
+        assert_eq!(
+            question_words("What is the invoices' VAT, and the invoices?"),
+            [begins("invoice"), ("vat".to_owned(), false)]
+        );
+        assert_eq!(question_words("Apa yang ada di sana?"), [begins("sana")]);
+        assert_eq!(question_words("who is it").len(), 3);
+        assert!(question_words("?! * \" OR").len() == 1);
     }
 
     #[test]

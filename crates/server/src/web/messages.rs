@@ -71,6 +71,7 @@ pub(crate) async fn send(
         attachments: serde_json::to_string(&send.attachments)
             .map_err(|e| ApiError::internal(e.to_string()))?,
         usage: None,
+        sources: None,
         created_at: 0,
     };
     let store = &app.web.store;

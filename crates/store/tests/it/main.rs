@@ -6,6 +6,7 @@
 mod accounts;
 mod chats;
 mod kept;
+mod knowledge;
 mod opening;
 #[cfg(unix)]
 mod postgres;
@@ -64,6 +65,7 @@ pub(crate) fn question(id: &str, parent: Option<&str>, content: &str, chat: &str
         model: None,
         attachments: "[]".to_owned(),
         usage: None,
+        sources: None,
         created_at: 0,
     }
 }

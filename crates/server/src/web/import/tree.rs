@@ -287,6 +287,7 @@ fn arrange(nodes: &[Node], leaf: Option<&str>) -> (Vec<Message>, Option<String>)
             model: nodes[at].model.clone().filter(|_| *role == Role::Assistant),
             attachments: "[]".to_owned(),
             usage: None,
+            sources: None,
             created_at: nodes[at].created_at,
         });
     }
