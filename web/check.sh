@@ -24,6 +24,14 @@ if [ -n "$(git status --porcelain -- build)" ]; then
   exit 1
 fi
 
+step "the types are those of the server"
+if [ -z "${TERANG:-}" ]; then
+  (cd .. && cargo build -p terang-cli)
+  TERANG="$(cd .. && pwd)/target/debug/terang"
+fi
+export TERANG
+npm run types -- --check
+
 step "browser tests"
 chromium="${CHROMIUM:-$(command -v chromium || true)}"
 if [ -z "$chromium" ]; then
@@ -31,9 +39,7 @@ if [ -z "$chromium" ]; then
   exit 1
 fi
 export CHROMIUM="$chromium"
-if [ -z "${TERANG:-}" ]; then
-  (cd .. && cargo build -p terang-cli)
-  TERANG="$(cd .. && pwd)/target/debug/terang"
-fi
-export TERANG
 npx playwright test "$@"
+
+step "how quick it is"
+npm run figures

@@ -1,7 +1,7 @@
 // After the build: SvelteKit starts the app from a script inside of the page, which the policy
 // forbids. The script moves into a file that is named by its content, and then nothing inline is left.
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 
 const page = new URL('../build/index.html', import.meta.url);
 let html = readFileSync(page, 'utf8');
@@ -28,3 +28,25 @@ if (/<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)/i.test(html)) {
 writeFileSync(page, html);
 // Nobody asks for it: pages are never told to reload by themselves.
 rmSync(new URL('../build/app/version.json', import.meta.url), { force: true });
+
+// The page of the frame that draws diagrams: a script, and nothing of the app.
+const frames = readdirSync(new URL('../build/diagram/immutable', import.meta.url));
+if (frames.length !== 1) throw new Error(`expected one script of the diagrams' frame, found ${frames.length}`);
+writeFileSync(
+  new URL('../build/diagram/frame.html', import.meta.url),
+  `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <title>Diagram</title>
+    <style>
+      html, body { margin: 0; height: 100%; overflow: hidden; background: transparent; }
+      svg { display: block; }
+    </style>
+  </head>
+  <body>
+    <script src="/diagram/immutable/${frames[0]}"></script>
+  </body>
+</html>
+`
+);

@@ -41,7 +41,7 @@ worker.addEventListener('activate', (event) => {
   );
 });
 
-const isOurs = (path: string): boolean => !/^\/(?:api|v1|health|metrics|docs|openapi\.json)(?:\/|$)/.test(path);
+const isOurs = (path: string): boolean => !/^\/(?:api|v1|health|metrics|docs|diagram|embed|openapi\.json)(?:\/|$)/.test(path);
 
 async function page(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);

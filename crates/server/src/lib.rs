@@ -47,5 +47,6 @@ mod web;
 pub use config::{Config, ConfigError};
 pub use depot::{Depot, DepotError, FetchWatch, Stocked};
 pub use models::{AdapterSource, ModelSource, Task};
+pub use reference::openapi;
 pub use server::{Options, ServeError, run};
 pub use telemetry::{TelemetryError, TelemetrySettings};

@@ -9,8 +9,8 @@ use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
 use crate::web::{
-    self, account, admin, chats, export, files, import, keys, library, messages, oidc, passkeys,
-    search, shares, stream,
+    self, account, admin, chats, embed, export, files, import, keys, library, messages, oidc,
+    passkeys, search, shares, stream,
 };
 
 #[derive(OpenApi)]
@@ -95,6 +95,12 @@ use crate::web::{
         keys::list,
         keys::create,
         keys::revoke,
+        embed::begin,
+        embed::end,
+        embed::apps::list,
+        embed::apps::create,
+        embed::apps::change,
+        embed::apps::delete,
         admin::users,
         admin::change_user,
         admin::invite,
@@ -109,6 +115,12 @@ use crate::web::{
     components(schemas(ErrorBody, chat::wire::ChatChunk, responses::ResponseEvent))
 )]
 struct Api;
+
+/// The API's description, as `/openapi.json` gives it.
+#[must_use]
+pub fn openapi() -> impl serde::Serialize {
+    Api::openapi()
+}
 
 /// The document.
 pub(crate) async fn document() -> Response {

@@ -4,8 +4,8 @@
 //! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
-//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store;
-//!   `collections` and `passages`: documents, and what is found in them.
+//! - `users`, `identities`, `passkeys`, `embeds`, `chats`, `messages`, `library`, `files`, `search`,
+//!   `record`: parts of the store; `collections` and `passages`: documents, and what is found in them.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
@@ -16,6 +16,7 @@ mod chats;
 mod collections;
 mod db;
 mod dialect;
+mod embeds;
 mod error;
 mod files;
 mod id;
@@ -33,6 +34,7 @@ mod users;
 pub use chats::{Chat, ChatChange, ChatFilter, NewChat, Page};
 pub use collections::{Collection, DocumentState, NewDocument, StoredDocument, TakenDocument};
 pub use dialect::Dialect;
+pub use embeds::{Embed, EmbedChange};
 pub use error::{Result, StoreError};
 pub use files::{Attachment, NewAttachment, Share, SharedChat};
 pub use id::{new_id, now_ms};

@@ -228,6 +228,14 @@ impl Store {
         if was == UserRole::Owner {
             return Err(StoreError::Conflict("the owner stays the owner"));
         }
+        let bound = "SELECT COUNT(*) FROM embed_users WHERE user_id = $1";
+        if role.is_some_and(|role| role != UserRole::Member)
+            && tx.one(bound, values![id]).await?.int()? > 0
+        {
+            return Err(StoreError::Conflict(
+                "role: who comes through an embedding application stays a member",
+            ));
+        }
         tx.execute(
             "UPDATE users SET role = COALESCE($1, role), disabled = COALESCE($2, disabled) \
              WHERE id = $3",

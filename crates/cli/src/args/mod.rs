@@ -180,6 +180,12 @@ The server must have ended. What was there before stays beside it under another 
 Takes the arguments of terang serve, and checks what that would start with. The exit code is 1 when
 something is wrong; a warning is none.")]
     Doctor(Doctor),
+    /// Print the description of the server's API as an OpenAPI document
+    #[command(after_help = "Examples:
+  terang openapi > openapi.json
+
+It is what a server answers at /openapi.json.")]
+    Openapi,
     /// Measure a model's speed on this machine, beside the machine's own limits
     #[command(after_help = "Examples:
   terang bench smollm2:135m

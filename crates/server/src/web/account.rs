@@ -14,6 +14,7 @@ use super::state::{Mode, SESSION_MS};
 use super::visitor::{COOKIE, DEVICE_COOKIE, Person, Visitor, cookie};
 use super::wire::{
     Accept, DONE, Done, Invitation, Leave, Login, Me, NewPassword, Session, Sessions, Setup,
+    WebMode,
 };
 use super::{password, text, token};
 use crate::app::App;
@@ -44,8 +45,8 @@ async fn told(app: &App, user: Option<User>) -> ApiResult<Response> {
     let setup_needed = web.setup_needed().await?;
     Ok(json_body(&Me {
         mode: match web.mode {
-            Mode::Single => "single",
-            Mode::Accounts => "accounts",
+            Mode::Single => WebMode::Single,
+            Mode::Accounts => WebMode::Accounts,
         },
         setup_needed,
         setup_token_needed: setup_needed && web.setup_token.is_some(),

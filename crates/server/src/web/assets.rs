@@ -1,10 +1,14 @@
 //! The built front end, which is part of the program. A path that is no file of it and none of the
 //! server's is a page of the app, which the app itself finds.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::embed;
+use crate::app::App;
 use crate::error::ApiError;
 
 struct File {
@@ -17,10 +21,26 @@ struct File {
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// What the app may load: its own files and nothing of anybody else's, and no script within a page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
-    worker-src 'self'; frame-src 'self' blob:; base-uri 'none'; form-action 'self'; \
-    frame-ancestors 'none'";
+macro_rules! policy {
+    ($ancestors:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; ",
+            "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; ",
+            "manifest-src 'self'; worker-src 'self'; frame-src 'self' blob:; base-uri 'none'; ",
+            "form-action 'self'; frame-ancestors ",
+            $ancestors
+        )
+    };
+}
+const POLICY: &str = policy!("'none'");
+/// The same for the page inside of an application, but for who may frame it, which comes behind it.
+const EMBED_POLICY: &str = policy!("");
+
+/// What the frame that draws diagrams may do, in which what strangers wrote becomes a drawing: run
+/// its own script, style the drawing, and nothing else. It has no origin, reaches no network, opens
+/// and sends nothing. Whoever puts it into a page gets a drawing board that knows nobody.
+const DIAGRAM_POLICY: &str = "sandbox allow-scripts; default-src 'none'; script-src 'self'; \
+    style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// First parts of paths that are the server's own.
 const RESERVED: [&str; 9] = [
@@ -46,10 +66,18 @@ pub(crate) fn is_app(method: &Method, path: &str) -> bool {
         && !path.contains("..")
 }
 
+/// Whether a request is for a file that pages without an origin or of others load: the frame that
+/// draws diagrams, and the element of embedding applications. They are the same for everybody.
+pub(crate) fn is_for_others(method: &Method, path: &str) -> bool {
+    is_app(method, path) && (path.starts_with("/diagram/") || path == "/embed/terang-chat.js")
+}
+
 /// Gives a file of the app, or its page.
-pub(crate) async fn serve(request: Request) -> Response {
-    let path = request.uri().path();
-    if !is_app(request.method(), path) {
+pub(crate) async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
+    // Without the body, which may not be waited with.
+    let (asked, _) = request.into_parts();
+    let path = asked.uri.path();
+    if !is_app(&asked.method, path) {
         return ApiError::not_found("there is nothing at this path; see /docs").into_response();
     }
     let found = FILES.iter().find(|file| file.path == path);
@@ -63,10 +91,29 @@ pub(crate) async fn serve(request: Request) -> Response {
         None if is_file => None,
         None => FILES.iter().find(|file| file.path == "/index.html"),
     };
+    if let (Some(id), None) = (embed::app_of(path), found) {
+        return match file {
+            Some(page) => embedded(page, &embed::ancestors(&app, id).await),
+            None => ApiError::not_found("there is no such file").into_response(),
+        };
+    }
     match file {
-        Some(file) => respond(file, request.headers()),
+        Some(file) => respond(file, &asked.headers),
         None => ApiError::not_found("there is no such file").into_response(),
     }
+}
+
+/// The page inside of an application. It is asked for each time, since who may frame it may change.
+fn embedded(page: &'static File, ancestors: &str) -> Response {
+    let mut response = respond(page, &HeaderMap::new());
+    let headers = response.headers_mut();
+    headers.remove(header::ETAG);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let policy = format!("{EMBED_POLICY}{ancestors}");
+    // Origins are of letters, digits and a few signs; were they not, nobody frames it.
+    let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn respond(file: &'static File, asked: &HeaderMap) -> Response {
@@ -90,7 +137,7 @@ fn respond(file: &'static File, asked: &HeaderMap) -> Response {
     );
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
+        HeaderValue::from_static(policy(file.path)),
     );
     headers.insert(
         header::REFERRER_POLICY,
@@ -100,6 +147,13 @@ fn respond(file: &'static File, asked: &HeaderMap) -> Response {
         "cross-origin-opener-policy",
         HeaderValue::from_static("same-origin"),
     );
+    if file.path == "/embed/terang-chat.js" {
+        // Pages of others load it.
+        headers.insert(
+            "cross-origin-resource-policy",
+            HeaderValue::from_static("cross-origin"),
+        );
+    }
     headers.insert(
         "permissions-policy",
         HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=()"),
@@ -128,6 +182,14 @@ fn respond(file: &'static File, asked: &HeaderMap) -> Response {
             (headers, packed).into_response()
         }
         None => (headers, file.bytes).into_response(),
+    }
+}
+
+fn policy(path: &str) -> &'static str {
+    if path.starts_with("/diagram/") {
+        DIAGRAM_POLICY
+    } else {
+        POLICY
     }
 }
 
@@ -173,6 +235,7 @@ mod tests {
         for page in ["/", "/c/0198", "/settings", "/_app/immutable/x.js", "/v1x"] {
             assert!(is_app(&Method::GET, page), "{page}");
             assert!(!is_app(&Method::POST, page), "{page}");
+            assert!(!is_for_others(&Method::GET, page), "{page}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
 //! - `prompt`: from a branch of messages to the engine's prompt.
+//! - `embed`: the chat inside of other applications.
 //! - `export`, `import`: out and in again. `assets`: the built front end.
 //!
 //! Invariants: a route is closed unless `visitor` lists it as open; a handler takes whose it is from
@@ -18,6 +19,7 @@ mod answering;
 pub(crate) mod assets;
 mod attempts;
 pub(crate) mod chats;
+pub(crate) mod embed;
 pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod import;

@@ -6,14 +6,14 @@ use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
 use super::{
-    account, admin, chats, export, files, import, keys, library, messages, models, oidc, passkeys,
-    search, shares, stream, visitor,
+    account, admin, chats, embed, export, files, import, keys, library, messages, models, oidc,
+    passkeys, search, shares, stream, visitor,
 };
 use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 53] = [
+pub(crate) const ROUTES: [&str; 56] = [
     "/api/me",
     "/api/setup",
     "/api/login",
@@ -58,6 +58,9 @@ pub(crate) const ROUTES: [&str; 53] = [
     "/api/assistants/{id}",
     "/api/keys",
     "/api/keys/{id}",
+    "/api/embed/session",
+    "/api/admin/embeds",
+    "/api/admin/embeds/{id}",
     "/api/admin/users",
     "/api/admin/users/{id}",
     "/api/admin/invitations",
@@ -143,6 +146,15 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
         )
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/keys/{id}", delete(keys::revoke))
+        .route("/api/embed/session", post(embed::begin).delete(embed::end))
+        .route(
+            "/api/admin/embeds",
+            get(embed::apps::list).post(embed::apps::create),
+        )
+        .route(
+            "/api/admin/embeds/{id}",
+            patch(embed::apps::change).delete(embed::apps::delete),
+        )
         .route("/api/admin/users", get(admin::users))
         .route("/api/admin/users/{id}", patch(admin::change_user))
         .route("/api/admin/invitations", post(admin::invite))

@@ -113,6 +113,7 @@ impl Web {
         self.store.cut_answers(now - ANSWER_LOST_MS).await?;
         self.store.forget_temporary(now - TEMPORARY_MS).await?;
         self.store.forget_expired(now - SESSION_UNUSED_MS).await?;
+        self.store.forget_embed_sessions().await?;
         self.store.trim_audit().await
     }
 }

@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use terang_store::{User, UserRole, now_ms};
 
+use super::embed;
 use super::state::{Mode, SESSION_MS, SESSION_UNUSED_MS};
 use super::token;
 use crate::app::App;
@@ -24,8 +25,9 @@ pub(super) const DEVICE_COOKIE: &str = "terang_device";
 const SEEN_EVERY_MS: i64 = 60_000;
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
     "/api/me",
+    "/api/embed/session",
     "/api/setup",
     "/api/login",
     "/api/logout",
@@ -35,6 +37,28 @@ const OPEN: [&str; 10] = [
     "/api/passkeys/login",
     "/api/invitations/{token}",
     "/api/shared/{token}",
+];
+
+/// What who comes through an embedding application may do: chat, and nothing that would outlast
+/// the application or reach beyond it (keys, links, invitations, another's or one's own account).
+const EMBEDDED: [(&str, &[Method]); 14] = [
+    ("/api/me", &[Method::GET]),
+    ("/api/models", &[Method::GET]),
+    ("/api/chats", &[Method::GET, Method::POST]),
+    (
+        "/api/chats/{id}",
+        &[Method::GET, Method::PATCH, Method::DELETE],
+    ),
+    ("/api/chats/{id}/messages", &[Method::POST]),
+    ("/api/chats/{id}/messages/{mid}", &[Method::DELETE]),
+    ("/api/chats/{id}/messages/{mid}/answer", &[Method::POST]),
+    ("/api/chats/{id}/messages/{mid}/continue", &[Method::POST]),
+    ("/api/chats/{id}/messages/{mid}/stop", &[Method::POST]),
+    ("/api/chats/{id}/messages/{mid}/stream", &[Method::GET]),
+    ("/api/attachments", &[Method::POST]),
+    ("/api/attachments/{id}", &[Method::GET]),
+    ("/api/search", &[Method::GET]),
+    ("/api/embed/session", &[Method::POST, Method::DELETE]),
 ];
 
 /// The other end of a connection.
@@ -50,6 +74,8 @@ pub(crate) struct Visitor {
     pub(super) session: String,
     /// The network address, of IPv6 the part that one household has.
     pub(super) address: String,
+    /// The embedding application through which they came.
+    pub(super) embed: Option<String>,
 }
 
 /// Somebody who has logged in.
@@ -144,6 +170,11 @@ async fn visit(app: &App, request: &Parts) -> ApiResult<Visitor> {
     }
     let peer = request.extensions.get::<Peer>();
     let address = peer.map_or_else(String::new, |peer| network(peer.0));
+    let path = request.extensions.get::<MatchedPath>();
+    let path = path.map_or("", MatchedPath::as_str);
+    if let Some(secret) = embed_secret(headers) {
+        return embedded(app, secret, address, path, &request.method).await;
+    }
     let (user, session) = match app.web.mode {
         Mode::Single => (app.web.sole.clone(), String::new()),
         Mode::Accounts => match cookie(headers, COOKIE) {
@@ -154,8 +185,6 @@ async fn visit(app: &App, request: &Parts) -> ApiResult<Visitor> {
             None => (None, String::new()),
         },
     };
-    let path = request.extensions.get::<MatchedPath>();
-    let path = path.map_or("", MatchedPath::as_str);
     let is_open = OPEN.contains(&path);
     let Some(user) = user else {
         if is_open {
@@ -163,6 +192,7 @@ async fn visit(app: &App, request: &Parts) -> ApiResult<Visitor> {
                 user: None,
                 session: String::new(),
                 address,
+                embed: None,
             });
         }
         return Err(nobody());
@@ -171,6 +201,53 @@ async fn visit(app: &App, request: &Parts) -> ApiResult<Visitor> {
         user: Some(user),
         session,
         address,
+        embed: None,
+    })
+}
+
+/// The secret of a session of an embedding application. Where one is sent it alone counts: a cookie
+/// that came along is of whoever else uses the browser.
+fn embed_secret(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    let is_ours = scheme.eq_ignore_ascii_case("bearer") && secret.starts_with(embed::PREFIX);
+    is_ours.then_some(secret)
+}
+
+async fn embedded(
+    app: &App,
+    secret: &str,
+    address: String,
+    path: &str,
+    method: &Method,
+) -> ApiResult<Visitor> {
+    let digest = token::digest(secret);
+    let found = app.web.store.embed_session(&digest).await?;
+    // Nobody may still ask to come in again.
+    let comes_in = path == "/api/embed/session" && method == Method::POST;
+    let Some((user, embed)) = found else {
+        if comes_in {
+            return Ok(Visitor {
+                user: None,
+                session: String::new(),
+                address,
+                embed: None,
+            });
+        }
+        return Err(nobody());
+    };
+    let mut listed = EMBEDDED.iter();
+    if !listed.any(|(route, methods)| *route == path && methods.contains(method)) {
+        return Err(ApiError::forbidden(
+            "not_embedded",
+            "this is not offered inside of another application",
+        ));
+    }
+    Ok(Visitor {
+        user: Some(user),
+        session: digest,
+        address,
+        embed: Some(embed.id),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod chats;
+mod embeds;
 mod kept;
 mod knowledge;
 mod opening;

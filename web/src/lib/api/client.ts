@@ -20,11 +20,34 @@ export class ApiError extends Error {
   }
 }
 
+/** The app is inside of another application's page: it has a session of its own and no cookie. */
+export const EMBEDDED = location.pathname.startsWith('/embed/');
+
+let bearer: string | null = null;
+
+/** The session of who came through an embedding application; in memory alone. */
+export function signInWith(secret: string | null): void {
+  bearer = secret;
+}
+
+/** As `fetch`, by whoever this page is for. */
+export const fetchAs: typeof fetch = (input, init = {}) => {
+  const headers = new Headers(init.headers);
+  if (bearer !== null) headers.set('authorization', `Bearer ${bearer}`);
+  return fetch(input, { ...init, headers, credentials: EMBEDDED ? 'omit' : 'same-origin' });
+};
+
 let signedOut: () => void = () => {};
 
 /** `then` is called when the server says that nobody is signed in. */
 export function onSignedOut(then: () => void): void {
   signedOut = then;
+}
+
+/** Brings another session where this one is over; false: there is none. */
+let renew: (() => Promise<boolean>) | null = null;
+export function onSessionOver(then: () => Promise<boolean>): void {
+  renew = then;
 }
 
 async function failure(response: Response): Promise<ApiError> {
@@ -42,19 +65,22 @@ async function failure(response: Response): Promise<ApiError> {
 }
 
 /** There 401 says that a secret is wrong, not that nobody has logged in. */
-const ASKS_FOR_SECRETS = ['/login', '/password', '/passkeys/login'];
+const ASKS_FOR_SECRETS = ['/login', '/password', '/passkeys/login', '/embed/session'];
 
-async function send(method: string, path: string, body?: BodyInit, type?: string): Promise<Response> {
+async function send(method: string, path: string, body?: BodyInit, type?: string, again = true): Promise<Response> {
   // A page of another origin cannot set this header without being asked first.
   const headers: Record<string, string> = { 'x-terang': '1' };
   if (type) headers['content-type'] = type;
   let response: Response;
   try {
-    response = await fetch(`/api${path}`, { method, headers, body: body ?? null, credentials: 'same-origin' });
+    response = await fetchAs(`/api${path}`, { method, headers, body: body ?? null });
   } catch {
     throw new ApiError('the server cannot be reached', 0, 'offline');
   }
   if (response.ok) return response;
+  if (response.status === 401 && renew !== null && again && path !== '/embed/session' && (await renew())) {
+    return send(method, path, body, type, false);
+  }
   const error = await failure(response);
   if (response.status === 401 && !ASKS_FOR_SECRETS.includes(path)) signedOut();
   throw error;
@@ -103,6 +129,7 @@ export const api = {
   accept: (token: string, body: { name: string; email: string; password: string }) =>
     post<T.Me>(`/invitations/${id(token)}`, body),
   deleteAccount: (password?: string) => remove('/me', password === undefined ? {} : { password }),
+  embedSession: (app: string, token: string) => post<T.EmbedSession>('/embed/session', { app, token }),
   models: () => list<T.Model>('/models', 'models'),
 
   chats: (query: { archived?: boolean; folder?: string; before?: string; limit?: number } = {}) => {
@@ -168,6 +195,10 @@ export const api = {
     patch<T.AdminUser>(`/admin/users/${id(user)}`, body),
   invite: (role: T.Role, email?: string) =>
     post<T.Invitation>('/admin/invitations', email ? { role, email } : { role }),
+  embeds: () => list<T.EmbedApp>('/admin/embeds', 'apps'),
+  createEmbed: (body: T.NewEmbedApp) => post<T.EmbedApp>('/admin/embeds', body),
+  patchEmbed: (app: string, body: T.EmbedAppChange) => patch<T.EmbedApp>(`/admin/embeds/${id(app)}`, body),
+  deleteEmbed: (app: string) => remove(`/admin/embeds/${id(app)}`),
   usage: () => get<unknown>('/admin/usage'),
   audit: () => get<unknown>('/admin/audit'),
   health: () => get<unknown>('/admin/health'),

@@ -94,8 +94,7 @@ export async function follow(
     try {
       const response = await fetcher(`${path}?from=${held}`, {
         signal: line.signal,
-        headers: { accept: 'text/event-stream' },
-        credentials: 'same-origin'
+        headers: { accept: 'text/event-stream' }
       });
       if (!response.ok || !response.body) {
         if (response.status >= 400 && response.status < 500 && response.status !== 429) {

@@ -1,17 +1,12 @@
-/** The shapes of the server's app API. Times are milliseconds since 1970. */
+/**
+ * What the app calls the server's wire types, which `schema` has from the server's own description.
+ * Times are milliseconds since 1970. By hand stands here only what the server keeps without looking.
+ */
+import type * as S from './schema';
 
-export type Role = 'owner' | 'admin' | 'member';
-export type User = { id: string; name: string; email: string | null; role: Role; created_at: number };
-
-/** What a chat may set of its own; what is absent is the model's default. */
-export type ChatSettings = {
-  system?: string;
-  temperature?: number;
-  top_p?: number;
-  top_k?: number;
-  max_tokens?: number;
-  seed?: number;
-};
+export type Role = S.UserRole;
+export type User = S.User;
+export type ChatSettings = S.ChatSettings;
 
 /** Kept on the server for a user; the client alone knows its fields. */
 export type UserSettings = {
@@ -22,101 +17,33 @@ export type UserSettings = {
   enter_sends?: boolean;
 };
 
-export type Me = {
-  mode: 'single' | 'accounts';
-  setup_needed: boolean;
-  /** The account is made only with the token that the server printed. */
-  setup_token_needed?: boolean;
-  user: User | null;
-  settings: UserSettings;
-  /** What the identity provider is called that people may log in with. */
-  oidc: string | null;
-  version: string;
-};
-
-export type Model = {
-  id: string;
-  name: string;
-  loaded: boolean;
-  context: number | null;
-  default: boolean;
-};
-
-export type Chat = {
-  id: string;
-  title: string;
-  folder_id: string | null;
-  pinned: boolean;
-  archived: boolean;
-  temporary: boolean;
-  model: string | null;
-  settings: ChatSettings;
-  leaf_id: string | null;
-  created_at: number;
-  updated_at: number;
-};
-
-export type Status = 'done' | 'streaming' | 'stopped' | 'failed' | 'cut';
-export type Attachment = { id: string; name: string; mime: string; bytes: number };
-export type Usage = { prompt_tokens: number; completion_tokens: number; cached_tokens?: number };
-
-export type Message = {
-  id: string;
-  chat_id: string;
-  parent_id: string | null;
-  role: 'user' | 'assistant' | 'system';
-  content: string;
-  status: Status;
-  error: string | null;
-  model: string | null;
-  attachments: Attachment[];
-  usage: Usage | null;
-  created_at: number;
-};
-
-export type Hit = {
-  chat_id: string;
-  title: string;
-  message_id: string | null;
-  snippet: string;
-  updated_at: number;
-};
-
-export type Folder = { id: string; name: string; instructions?: string | null };
-export type Share = { id: string; token: string; url: string; created_at: number; chat_id?: string; title?: string };
-export type Shared = { title: string; messages: Message[] };
-export type Session = { id: string; created_at: number; seen_at: number; agent: string; current: boolean };
-export type Identity = { id: string; issuer: string; label: string; created_at: number };
-export type Passkey = { id: string; name: string; created_at: number; used_at: number | null };
-export type Ceremony = { challenge: string; ticket: string; rp_id: string; algorithms: number[]; timeout_ms: number };
-export type NewPasskey = {
-  name: string;
-  ticket: string;
-  client_data: string;
-  authenticator_data: string;
-  public_key: string;
-  algorithm: number;
-};
-export type PasskeyLogin = {
-  ticket: string;
-  credential: string;
-  client_data: string;
-  authenticator_data: string;
-  signature: string;
-};
-export type Key = { id: string; name: string; created_at?: number; secret?: string };
-export type Prompt = { id: string; name: string; text: string };
-export type Assistant = {
-  id: string;
-  name: string;
-  description: string;
-  instructions: string;
-  model: string | null;
-  settings: ChatSettings;
-};
-export type Imported = { chats: number; messages: number; skipped: { title: string; why: string }[] };
-export type AdminUser = User & { disabled: boolean; seen_at?: number | null };
-export type Invitation = { token: string; url: string };
+export type Me = Omit<S.Me, 'settings'> & { settings: UserSettings };
+export type Model = S.WebModel;
+export type Chat = S.WebChat;
+export type Status = S.WebStatus;
+export type Attachment = S.Attached;
+export type Usage = S.WebUsage;
+export type Message = S.WebMessage;
+export type Hit = S.Hit;
+export type Folder = S.Folder;
+export type Share = S.Share;
+export type Shared = S.SharedChat;
+export type Session = S.Session;
+export type Identity = S.Identity;
+export type Passkey = S.Passkey;
+export type Ceremony = S.Ceremony;
+export type NewPasskey = S.NewPasskey;
+export type PasskeyLogin = S.PasskeyLogin;
+export type Key = S.Key;
+export type Prompt = S.SavedPrompt;
+export type Assistant = S.Assistant;
+export type Imported = S.Imported;
+export type AdminUser = S.User;
+export type Invitation = S.Invited;
+export type EmbedApp = S.EmbedApp;
+export type NewEmbedApp = S.NewEmbedApp;
+export type EmbedAppChange = S.EmbedAppChange;
+export type EmbedSession = S.EmbedSession;
 /** A model that is on the server's machine or could be. */
 export type AdminModel = {
   id: string;

@@ -152,6 +152,13 @@ export const en = {
   'code.plain': 'text',
   'code.wrap': 'Wrap lines',
 
+  'diagram.title': 'Diagram',
+  'diagram.drawing': 'Drawing…',
+  'diagram.source': 'Show the source',
+  'diagram.failed': 'This diagram cannot be drawn: {why}',
+  'diagram.slow': 'This diagram took too long to draw.',
+  'diagram.large': 'This diagram is too long to be drawn: {limit} characters at most.',
+
   'palette.title': 'Search and commands',
   'palette.placeholder': 'Search chats, or type a command',
   'palette.commands': 'Commands',
@@ -323,6 +330,29 @@ export const en = {
   'models.ended.no_space': 'There is not enough space on the disk for {name}.',
   'models.ended.no_source': '{name} could not be downloaded: no source gave it. The server’s log says more.',
   'models.ended.failed': '{name} could not be downloaded. The server’s log says why.',
+
+  'embed.title': 'Chat',
+  'embed.alone': 'This page belongs inside of another application.',
+  'embed.refused': 'The chat could not be opened.',
+  'embed.tab': 'Embedding',
+  'embed.hint': 'Other applications can show the chat in their pages. Who comes through one has an account of that application alone.',
+  'embed.accounts_only': 'This needs accounts: start the server with --accounts.',
+  'embed.new': 'New application',
+  'embed.origins': 'Origins of its pages',
+  'embed.origins_hint': 'Only pages of these may show the chat. Separate several with blanks.',
+  'embed.algorithm': 'How its tokens are signed',
+  'embed.public_key': 'Public key (PEM)',
+  'embed.assistants': 'Assistants that it offers',
+  'embed.secret': 'Copy the secret now: it is not shown again. Tokens are signed with it.',
+  'embed.secret_copy': 'Copy secret',
+  'embed.snippet': 'In the page of the application:',
+  'embed.snippet_copy': 'Copy the lines',
+  'embed.show_snippet': 'Show the lines',
+  'embed.renew': 'New secret',
+  'embed.renew_text': 'All of its sessions end, and tokens signed with the secret so far open nothing any more.',
+  'embed.delete_title': 'Delete the application “{name}”?',
+  'embed.delete_text': { one: '{n} account that came through it and its chats will be gone for good.', other: '{n} accounts that came through it and their chats will be gone for good.' },
+  'embed.people': { one: '{n} person', other: '{n} people' },
 
   'print.by': 'From Terang, {when}'
 } satisfies Record<string, Text>;

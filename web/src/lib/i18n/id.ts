@@ -149,6 +149,13 @@ export const id: Messages = {
   'code.plain': 'teks',
   'code.wrap': 'Lipat baris',
 
+  'diagram.title': 'Diagram',
+  'diagram.drawing': 'Menggambar…',
+  'diagram.source': 'Tampilkan sumbernya',
+  'diagram.failed': 'Diagram ini tidak dapat digambar: {why}',
+  'diagram.slow': 'Diagram ini terlalu lama digambar.',
+  'diagram.large': 'Diagram ini terlalu panjang untuk digambar: paling banyak {limit} karakter.',
+
   'palette.title': 'Cari dan perintah',
   'palette.placeholder': 'Cari obrolan, atau ketik perintah',
   'palette.commands': 'Perintah',
@@ -320,6 +327,29 @@ export const id: Messages = {
   'models.ended.no_space': 'Ruang disk tidak cukup untuk {name}.',
   'models.ended.no_source': '{name} tidak dapat diunduh: tidak ada sumber yang memberikannya. Log peladen menjelaskan lebih lanjut.',
   'models.ended.failed': '{name} tidak dapat diunduh. Log peladen menjelaskan sebabnya.',
+
+  'embed.title': 'Obrolan',
+  'embed.alone': 'Halaman ini tempatnya di dalam aplikasi lain.',
+  'embed.refused': 'Obrolan tidak dapat dibuka.',
+  'embed.tab': 'Penyematan',
+  'embed.hint': 'Aplikasi lain dapat menampilkan obrolan di halamannya. Siapa yang datang lewat sebuah aplikasi punya akun milik aplikasi itu saja.',
+  'embed.accounts_only': 'Ini memerlukan akun: jalankan server dengan --accounts.',
+  'embed.new': 'Aplikasi baru',
+  'embed.origins': 'Asal halamannya',
+  'embed.origins_hint': 'Hanya halaman dari sini yang boleh menampilkan obrolan. Pisahkan dengan spasi bila beberapa.',
+  'embed.algorithm': 'Cara tokennya ditandatangani',
+  'embed.public_key': 'Kunci publik (PEM)',
+  'embed.assistants': 'Asisten yang ditawarkannya',
+  'embed.secret': 'Salin rahasia ini sekarang: tidak akan ditampilkan lagi. Token ditandatangani dengannya.',
+  'embed.secret_copy': 'Salin rahasia',
+  'embed.snippet': 'Di halaman aplikasi:',
+  'embed.snippet_copy': 'Salin baris-baris ini',
+  'embed.show_snippet': 'Tampilkan baris-barisnya',
+  'embed.renew': 'Rahasia baru',
+  'embed.renew_text': 'Semua sesinya berakhir, dan token yang ditandatangani dengan rahasia lama tidak membuka apa-apa lagi.',
+  'embed.delete_title': 'Hapus aplikasi “{name}”?',
+  'embed.delete_text': { other: '{n} akun yang datang lewat aplikasi ini beserta obrolannya akan hilang selamanya.' },
+  'embed.people': { other: '{n} orang' },
 
   'print.by': 'Dari Terang, {when}'
 };

@@ -60,3 +60,40 @@ export const ATTACKS: string[] = [
   '<a id="__fired" name="__fired" href="#">clobber</a>',
   '\u202Ertl [x](javascript:window.__fired=1)'
 ];
+
+/** Attacks by diagrams, for tests: each is a source of Mermaid that tries to run, load or lead away. */
+export const DIAGRAM_ATTACKS: string[] = [
+  'graph TD\n  A[x] --> B\n  click A href "javascript:window.__fired=1"',
+  'graph TD\n  A[x] --> B\n  click A "javascript:window.__fired=1" "tip"',
+  'graph TD\n  A[x] --> B\n  click A call alert(1)',
+  'graph TD\n  A[x] --> B\n  click A href "https://attacker.example/a" _self',
+  'graph TD\n  A[x] --> B\n  click A href "https://attacker.example/a" _top',
+  'graph TD\n  A[x] --> B\n  click A href "data:text/html,<script>parent.__fired=1</script>"',
+  'graph TD\n  A["<img src=x onerror=window.__fired=1>"] --> B["<script>window.__fired=1</script>"]',
+  'graph TD\n  A["<img src=https://attacker.example/leak.png>"] --> B',
+  'graph TD\n  A["<iframe srcdoc=\'<script>top.__fired=1</script>\'></iframe>"] --> B',
+  'graph TD\n  A@{ img: "https://attacker.example/leak.png", label: "x" }',
+  'graph TD\n  A@{ icon: "fa:user", label: "x" }',
+  'graph TD\n  A --> B\n  classDef bad fill:url(https://attacker.example/f)\n  class A bad',
+  'graph TD\n  A --> B\n  style A fill:#fff,background-image:url(https://attacker.example/f)',
+  '%%{init: {"securityLevel": "loose", "flowchart": {"htmlLabels": true}}}%%\ngraph TD\n  A["<img src=x onerror=window.__fired=1>"] --> B\n  click A call alert(1)',
+  '%%{init: {"htmlLabels": true, "secure": []}}%%\ngraph TD\n  A["<svg onload=window.__fired=1>"] --> B',
+  '%%{init: {"themeCSS": "@import url(https://attacker.example/x.css); .node{background:url(https://attacker.example/x)}"}}%%\ngraph TD\n  A --> B',
+  '%%{init: {"fontFamily": "x}</style><script>window.__fired=1</script>"}}%%\ngraph TD\n  A --> B',
+  '%%{init: {"themeVariables": {"primaryColor": "red; background: url(https://attacker.example/x)"}}}%%\ngraph TD\n  A --> B',
+  '%%{init: {"__proto__": {"polluted": 1}, "constructor": {"prototype": {"polluted": 1}}}}%%\ngraph TD\n  A --> B',
+  '---\nconfig:\n  securityLevel: loose\n  htmlLabels: true\n---\ngraph TD\n  A["<a href=\'javascript:window.__fired=1\'>x</a>"] --> B',
+  '---\ntitle: <img src=x onerror=window.__fired=1>\n---\ngraph TD\n  A --> B',
+  'sequenceDiagram\n  A->>B: <img src=x onerror=window.__fired=1>\n  link A: x @ javascript:window.__fired=1\n  links B: {"y": "https://attacker.example/"}',
+  'classDiagram\n  class A\n  click A href "javascript:window.__fired=1"\n  A : +<script>window.__fired=1</script>',
+  'gantt\n  section S\n  t1 :a1, 2024-01-01, 3d\n  click a1 href "javascript:window.__fired=1"\n  click a1 call alert(1)',
+  'pie title <img src=x onerror=window.__fired=1>\n  "<script>window.__fired=1</script>" : 1',
+  'mindmap\n  root((x))\n    <img src=x onerror=window.__fired=1>\n    ::icon(fa fa-book)',
+  'journey\n  title <svg onload=window.__fired=1>\n  section a\n    <img src=x onerror=window.__fired=1>: 5: Me',
+  'stateDiagram-v2\n  s1 : <img src=x onerror=window.__fired=1>\n  click s1 href "javascript:window.__fired=1"',
+  'C4Context\n  Person(a, "x", "<img src=x onerror=window.__fired=1>", $sprite="https://attacker.example/a.png", $link="javascript:window.__fired=1")',
+  'erDiagram\n  "<img src=x onerror=window.__fired=1>" ||--o{ B : "<script>window.__fired=1</script>"',
+  'block-beta\n  a["<img src=x onerror=window.__fired=1>"]',
+  'graph TD\n  A["$$\\href{javascript:window.__fired=1}{x}$$"] --> B',
+  'graph TD\n  A["`**x** [y](javascript:window.__fired=1) ![z](https://attacker.example/z.png)`"] --> B'
+];

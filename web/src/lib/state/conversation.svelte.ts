@@ -2,7 +2,7 @@
  * The open chat: its tree of messages, the branch that is shown, and the answer that is being
  * written. The server makes answers whether or not anybody watches; this only follows them.
  */
-import { api, ApiError } from '../api/client';
+import { api, ApiError, fetchAs } from '../api/client';
 import { follow } from '../api/stream';
 import type { Attachment, Chat, ChatSettings, Message } from '../api/types';
 import { uuidv7 } from '../api/uuid';
@@ -146,7 +146,8 @@ export class Conversation {
           if (this.id !== null) void this.reload(this.id);
         }
       },
-      line.signal
+      line.signal,
+      fetchAs
     );
   }
 

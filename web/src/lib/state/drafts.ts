@@ -1,10 +1,13 @@
 /** What was typed and not yet sent, per chat, kept in this browser until the server has it. */
+import { EMBEDDED } from '../api/client';
+
 const PREFIX = 'terang.draft.';
 const KEEP_MAX = 50;
 
 const key = (chat: string | null) => `${PREFIX}${chat ?? 'new'}`;
 
 export function loadDraft(chat: string | null): string {
+  if (EMBEDDED) return '';
   try {
     const stored = localStorage.getItem(key(chat));
     return stored === null ? '' : ((JSON.parse(stored) as { text?: string }).text ?? '');
@@ -14,6 +17,8 @@ export function loadDraft(chat: string | null): string {
 }
 
 export function saveDraft(chat: string | null, text: string, now: number = Date.now()): void {
+  // The browser may be somebody else's there, who also uses the app itself.
+  if (EMBEDDED) return;
   try {
     if (text.trim() === '') localStorage.removeItem(key(chat));
     else {

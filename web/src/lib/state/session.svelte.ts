@@ -1,5 +1,5 @@
 /** Who is here and how they like it: user, settings, theme, models. */
-import { api } from '../api/client';
+import { api, EMBEDDED } from '../api/client';
 import type { Me, Model, UserSettings } from '../api/types';
 import { useLanguage } from '../i18n/index.svelte';
 import { fail } from './toasts.svelte';
@@ -35,6 +35,8 @@ class Session {
   async load(): Promise<void> {
     this.me = await api.me();
     this.settings = { ...this.me.settings };
+    // There the page around decides, and nothing is kept.
+    if (EMBEDDED) return void this.loadModels();
     if (this.settings.theme) applyTheme(this.settings.theme);
     if (this.settings.language) await useLanguage(this.settings.language);
     if (this.gate === null) void this.loadModels();
@@ -83,9 +85,19 @@ export function storedTheme(): Theme {
   }
 }
 
+const shown = $state({ dark: document.documentElement.classList.contains('dark') });
+
+/** Whether the page is dark now, for what has no style of the page's: a frame. */
+export const isDark = (): boolean => shown.dark;
+
+export function showDark(dark: boolean): void {
+  document.documentElement.classList.toggle('dark', dark);
+  shown.dark = dark;
+}
+
 export function applyTheme(theme: Theme): void {
   const dark = theme === 'dark' || (theme === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
-  document.documentElement.classList.toggle('dark', dark);
+  showDark(dark);
   try {
     localStorage.setItem('terang.theme', theme);
   } catch {

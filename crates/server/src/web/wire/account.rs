@@ -57,11 +57,21 @@ impl From<store::User> for User {
     }
 }
 
+/// Who the app is for.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WebMode {
+    /// The one person at this machine; nobody logs in.
+    Single,
+    /// People with accounts.
+    Accounts,
+}
+
 /// Who asks, and of what.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Me {
     /// `single`: nobody logs in; or `accounts`.
-    pub(crate) mode: &'static str,
+    pub(crate) mode: WebMode,
     /// Nobody can log in yet: the first account is to be made.
     pub(crate) setup_needed: bool,
     /// Making it needs the token from the server's log.
@@ -274,6 +284,7 @@ pub(crate) struct Key {
     pub(crate) created_at: i64,
     /// The key itself, once: when it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) secret: Option<String>,
     /// Answers so far.
     pub(crate) requests: u64,

@@ -177,6 +177,56 @@ pub(crate) struct WebUsage {
     cached_tokens: i64,
 }
 
+/// Who says a message.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WebRole {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// What the model is told first.
+    System,
+}
+
+impl From<store::Role> for WebRole {
+    fn from(role: store::Role) -> Self {
+        match role {
+            store::Role::User => Self::User,
+            store::Role::Assistant => Self::Assistant,
+            store::Role::System => Self::System,
+        }
+    }
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WebStatus {
+    /// Complete.
+    Done,
+    /// It grows.
+    Streaming,
+    /// Ended by its reader, or at its longest.
+    Stopped,
+    /// Something went wrong.
+    Failed,
+    /// The server died meanwhile.
+    Cut,
+}
+
+impl From<store::Status> for WebStatus {
+    fn from(status: store::Status) -> Self {
+        match status {
+            store::Status::Done => Self::Done,
+            store::Status::Streaming => Self::Streaming,
+            store::Status::Stopped => Self::Stopped,
+            store::Status::Failed => Self::Failed,
+            store::Status::Cut => Self::Cut,
+        }
+    }
+}
+
 /// A message.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WebMessage {
@@ -186,13 +236,12 @@ pub(crate) struct WebMessage {
     pub(crate) chat_id: String,
     /// What it answers or follows.
     pub(crate) parent_id: Option<String>,
-    /// `user`, `assistant` or `system`.
-    pub(crate) role: &'static str,
+    /// Who says it.
+    pub(crate) role: WebRole,
     /// The text.
     pub(crate) content: String,
-    /// `done`, `streaming`, `stopped` (by its reader or at its longest), `failed`, or `cut`: the
-    /// server died meanwhile.
-    pub(crate) status: &'static str,
+    /// How far it is.
+    pub(crate) status: WebStatus,
     /// What went wrong.
     pub(crate) error: Option<String>,
     /// The model that says it.
@@ -217,9 +266,9 @@ impl WebMessage {
             id: message.id,
             chat_id: message.chat_id,
             parent_id: message.parent_id,
-            role: message.role.name(),
+            role: message.role.into(),
             content: message.content,
-            status: message.status.name(),
+            status: message.status.into(),
             error: message.error,
             model: message.model,
             usage: message.usage.map(|usage| WebUsage {

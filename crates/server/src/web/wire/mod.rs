@@ -2,11 +2,13 @@
 
 mod account;
 mod chat;
+mod embed;
 mod kept;
 mod models;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
+pub(crate) use embed::*;
 pub(crate) use kept::*;
 pub(crate) use models::*;
 

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::{Browser, Site, member, owner};
 
 /// Routes for people who have not logged in.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
     "/api/me",
+    "/api/embed/session",
     "/api/setup",
     "/api/login",
     "/api/logout",
@@ -28,7 +29,11 @@ fn every_route_refuses_nobody_and_finds_nothing_of_another() {
     let admin = owner(&server);
     let ann = member(&server, &admin, "ann", "member");
     let eve = member(&server, &admin, "eve", "member");
-    let things = Things::of(&server, &ann);
+    let mut things = Things::of(&server, &ann);
+    let embed = json!({ "name": "n", "origins": ["https://a.example"], "algorithm": "HS256" });
+    let embed = admin.ok(&server, "POST", "/api/admin/embeds", embed);
+    let embed = embed["id"].as_str().unwrap().to_owned();
+    things.ids.insert("embeds", embed);
     let document = server.get("/openapi.json").json();
     let mut tried = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -203,6 +208,11 @@ impl Things {
             ("PATCH", "/api/folders/{id}" | "/api/assistants/{id}") => json!({ "name": "taken" }),
             ("PATCH", "/api/admin/users/{id}") => json!({ "disabled": true }),
             ("POST", "/api/admin/fetch") => json!({ "model": "nothing" }),
+            ("POST", "/api/admin/embeds") => {
+                json!({ "name": "n", "origins": ["https://b.example"], "algorithm": "HS256" })
+            }
+            ("PATCH", "/api/admin/embeds/{id}") => json!({ "disabled": true }),
+            ("POST", "/api/embed/session") => json!({ "app": "x", "token": "y" }),
             ("POST", "/api/admin/invitations") => json!({ "role": "member" }),
             ("POST", "/api/login") => json!({ "email": "nobody@example.org", "password": "x" }),
             ("POST", "/api/setup" | "/api/invitations/{token}") => {
