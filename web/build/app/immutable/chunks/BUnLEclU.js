@@ -1,1 +1,0 @@
-import{ft as e,mt as t,q as n}from"./DRSjZEEX.js";var r=new class{#e=t(null);get open(){return n(this.#e)}set open(t){e(this.#e,t)}},i=e=>new Promise(t=>{r.open?.answer(null),r.open={...e,answer:t}}),a=async(e,t,n)=>await i({title:e,text:t,action:n})!==null,o=(e,t,n,r,a=!1)=>i({title:e,label:t,value:n,action:r,long:a});export{a as n,r,o as t};

@@ -1,1 +1,0 @@
-import"./DIec0tIW.js";
