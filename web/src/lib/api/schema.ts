@@ -10,6 +10,44 @@ export type Accept = {
   password: string;
 };
 
+/** A model that is here or could be. */
+export type AdminModel = {
+  /** Bytes to fetch. */
+  bytes: number;
+  /** Bytes on the disk. */
+  bytes_here: number;
+  /** It can be fetched. */
+  fetchable: boolean;
+  /** Its name. */
+  id: string;
+  /** Codes of its languages. */
+  languages: string[];
+  /** Its licence, where it is known. */
+  licence: string | null;
+  /** It is in memory. */
+  loaded: boolean;
+  /** Count of its parameters, where it is known. */
+  parameters: string | null;
+  /** It, or what has arrived of it, can be removed. */
+  removable: boolean;
+  /** The server has it on offer. */
+  served: boolean;
+  /** `installed`, `partial` or `available`. */
+  state: string;
+  /** `generate` or `embed`. */
+  task: string;
+  /** Its name as its publisher writes it. */
+  title: string;
+};
+
+/** The models, and what goes on. */
+export type AdminModels = {
+  fetching: null | FetchRunning;
+  last: null | FetchEnded;
+  /** The models. */
+  models: AdminModel[];
+};
+
 /** What everybody used. */
 export type AllUsed = {
   /** The newest day first. */
@@ -243,6 +281,32 @@ export type ErrorDetail = {
   param: string | null;
   /** The kind of error. */
   type: string;
+};
+
+/** Which model to fetch. */
+export type Fetch = {
+  /** Its name. */
+  model: string;
+};
+
+/** A fetch that has ended. */
+export type FetchEnded = {
+  /** When. */
+  at: number;
+  /** The model. */
+  model: string;
+  /** `done`, `stopped`, `no_space`, `no_source` or `failed`. */
+  outcome: string;
+};
+
+/** A fetch that goes on. */
+export type FetchRunning = {
+  /** Of so many. */
+  bytes: number;
+  /** Bytes that have arrived. */
+  bytes_done: number;
+  /** The model. */
+  model: string;
 };
 
 /** A folder of chats. */

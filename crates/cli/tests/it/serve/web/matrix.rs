@@ -206,12 +206,13 @@ impl Things {
             ("POST", "/api/folders" | "/api/assistants" | "/api/keys") => json!({ "name": "n" }),
             ("PATCH", "/api/chats/{id}") => json!({ "title": "taken" }),
             ("PATCH", "/api/folders/{id}" | "/api/assistants/{id}") => json!({ "name": "taken" }),
-            ("PATCH", "/api/admin/users/{id}") => json!({ "disabled": true }),
+            ("PATCH", "/api/admin/users/{id}" | "/api/admin/embeds/{id}") => {
+                json!({ "disabled": true })
+            }
             ("POST", "/api/admin/fetch") => json!({ "model": "nothing" }),
             ("POST", "/api/admin/embeds") => {
                 json!({ "name": "n", "origins": ["https://b.example"], "algorithm": "HS256" })
             }
-            ("PATCH", "/api/admin/embeds/{id}") => json!({ "disabled": true }),
             ("POST", "/api/embed/session") => json!({ "app": "x", "token": "y" }),
             ("POST", "/api/admin/invitations") => json!({ "role": "member" }),
             ("POST", "/api/login") => json!({ "email": "nobody@example.org", "password": "x" }),
