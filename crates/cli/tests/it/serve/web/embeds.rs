@@ -32,6 +32,10 @@ struct Shop {
 }
 
 impl Shop {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "calls read better with json! in place"
+    )]
     fn of(server: &Server, admin: &Browser, more: Value) -> Self {
         let mut body = json!({ "name": "Shop", "origins": [ORIGIN], "algorithm": "HS256" });
         for (name, value) in more.as_object().unwrap() {
