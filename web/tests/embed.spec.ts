@@ -94,7 +94,7 @@ test('a shop shows the chat to its people, in its colours, and each has an accou
     await frame.getByRole('button', { name: t('nav.new_chat') }).click();
     await expect(frame.locator('article')).toHaveCount(0);
     await frame.getByRole('button', { name: t('nav.chats') }).click();
-    await frame.getByRole('menuitem', { name: /Tell me of rice/ }).click();
+    await frame.getByRole('menuitemcheckbox', { name: /Tell me of rice/ }).click();
     await expect(frame.locator('article').first()).toContainText('Tell me of rice');
 
     // Nothing of it stays in the browser: no cookie, and no storage that another could read.
@@ -111,7 +111,7 @@ test('a shop shows the chat to its people, in its colours, and each has an accou
     await page.goto(`${origin}/?as=ani`);
     await page.locator('terang-chat').evaluate((element, lang) => element.setAttribute('lang', lang), language);
     await frame.getByRole('button', { name: t('nav.chats') }).click();
-    await expect(frame.getByRole('menuitem', { name: /Tell me of rice/ })).toBeVisible();
+    await expect(frame.getByRole('menuitemcheckbox', { name: /Tell me of rice/ })).toBeVisible();
     const { users } = await admin.call<{ users: { name: string; role: string; email: string | null }[] }>('GET', '/admin/users');
     expect(users.map((user) => [user.name, user.role, user.email])).toEqual([
       ['Siti', 'owner', 'siti@example.org'],

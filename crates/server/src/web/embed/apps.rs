@@ -39,6 +39,11 @@ pub(super) fn origin(text: &str) -> Result<String, &'static str> {
     if authority.contains("::") != host.starts_with('[') || authority.ends_with(':') {
         return Err(FORM);
     }
+    // What stands behind the host is a port, or the parser would drop it.
+    let port = authority.strip_prefix(host).ok_or(FORM)?;
+    if !port.is_empty() && uri.port_u16().is_none() {
+        return Err(FORM);
+    }
     // The port that the scheme has anyway is in no browser's origin.
     let default = if lower.starts_with("https") { 443 } else { 80 };
     let scheme = uri.scheme_str().unwrap_or_default();
