@@ -72,7 +72,8 @@ fn check_on(app: &App) -> ApiResult<()> {
     if is_on(app) {
         return Ok(());
     }
-    Err(ApiError::not_found(
+    Err(ApiError::forbidden(
+        "oidc_off",
         "this server knows no identity provider; see oidc_issuer in the settings",
     ))
 }
