@@ -4,13 +4,15 @@
 //! - [`Store`]: opened from a URL; its methods are the whole of what is asked of a database.
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
-//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `record`: parts of the store.
+//! - `users`, `identities`, `passkeys`, `chats`, `messages`, `library`, `files`, `search`, `tools`,
+//!   `calls`, `record`: parts of the store.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod calls;
 mod chats;
 mod db;
 mod dialect;
@@ -25,8 +27,10 @@ mod passkeys;
 mod record;
 mod search;
 mod store;
+mod tools;
 mod users;
 
+pub use calls::{CallState, ToolCall};
 pub use chats::{Chat, ChatChange, ChatFilter, NewChat, Page};
 pub use dialect::Dialect;
 pub use error::{Result, StoreError};
@@ -39,4 +43,5 @@ pub use passkeys::{Credential, Passkey};
 pub use record::{AuditEntry, UsageRow};
 pub use search::Hit;
 pub use store::Store;
+pub use tools::{Allowed, ToolConsent, ToolServer};
 pub use users::{Invitation, NewUser, Session, User, UserRole};

@@ -3,10 +3,12 @@
 mod account;
 mod chat;
 mod kept;
+mod tools;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
 pub(crate) use kept::*;
+pub(crate) use tools::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

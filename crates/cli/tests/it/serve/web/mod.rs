@@ -9,6 +9,7 @@ mod oidc;
 mod passkeys;
 mod shortage;
 mod survival;
+mod tools;
 
 use serde_json::{Value, json};
 
@@ -163,6 +164,7 @@ impl Browser {
                     at += more.len();
                 }
                 "done" => done = data,
+                "call" => {}
                 other => panic!("{other}"),
             }
         }
