@@ -32,7 +32,7 @@ if [ -z "$chromium" ]; then
 fi
 export CHROMIUM="$chromium"
 if [ -z "${TERANG:-}" ]; then
-  (cd .. && cargo build -p terang-cli)
+  (cd .. && cargo build -p terang-cli --bins --examples)
   TERANG="$(cd .. && pwd)/target/debug/terang"
 fi
 export TERANG

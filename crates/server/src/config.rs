@@ -148,6 +148,8 @@ settings! {
     /// People whose address is in one of these domains, and confirmed by the provider, get an account by
     /// themselves; others need one first, and connect it in their settings.
     oidc_domains: Vec<String> = Vec::new(), List;
+    /// Where people have accounts, the owner may set up programs of this machine as servers of tools.
+    tool_commands: bool = false, Switch;
     /// Ask for an API key on loopback too.
     require_keys: bool = false, Switch;
     /// Who shares beginnings of prompts in the cache: key or all.

@@ -178,6 +178,7 @@ async fn finish_answers(app: &App) {
         app.cut();
         app.web.idle(Duration::from_secs(2)).await;
     }
+    app.web.tools.close();
     app.web.store.close().await;
 }
 

@@ -1,5 +1,6 @@
 //! Chats: the list and what stands in it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -22,6 +23,7 @@ use crate::models::Task;
 const TITLE_CHARS_MAX: usize = 200;
 const SYSTEM_BYTES_MAX: usize = 64 << 10;
 const LIMIT: usize = 50;
+const TOOL_SERVERS_MAX: usize = 32;
 
 /// Which chats to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -113,6 +115,12 @@ pub(super) fn settings(settings: &ChatSettings) -> ApiResult<String> {
     if let Some(system) = &settings.system {
         text::lines("settings.system", system, SYSTEM_BYTES_MAX)?;
     }
+    if settings.tools.len() > TOOL_SERVERS_MAX {
+        return wrong("tools", &format!("{TOOL_SERVERS_MAX} servers at most"));
+    }
+    for id in &settings.tools {
+        text::id("settings.tools", id)?;
+    }
     serde_json::to_string(settings).map_err(|e| ApiError::internal(e.to_string()))
 }
 
@@ -164,12 +172,17 @@ pub(super) async fn whole(app: &App, user_id: &str, id: &str) -> ApiResult<Whole
     let chat = store.chat(user_id, id).await?;
     let messages = store.messages(user_id, id).await?;
     let files = files_of(app, user_id, id, &messages).await?;
-    let messages = messages.into_iter();
+    let mut calls: HashMap<String, Vec<store::ToolCall>> = HashMap::new();
+    for call in store.calls_of_chat(user_id, id).await? {
+        calls.entry(call.message_id.clone()).or_default().push(call);
+    }
+    let messages = messages.into_iter().map(|message| {
+        let calls = calls.remove(&message.id).unwrap_or_default();
+        WebMessage::of(message, &files).with_calls(calls)
+    });
     Ok(WholeChat {
         chat: chat.into(),
-        messages: messages
-            .map(|message| WebMessage::of(message, &files))
-            .collect(),
+        messages: messages.collect(),
     })
 }
 

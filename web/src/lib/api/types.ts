@@ -11,6 +11,8 @@ export type ChatSettings = {
   top_k?: number;
   max_tokens?: number;
   seed?: number;
+  /** Servers whose tools may be called. */
+  tools?: string[];
 };
 
 /** Kept on the server for a user; the client alone knows its fields. */
@@ -70,8 +72,62 @@ export type Message = {
   error: string | null;
   model: string | null;
   attachments: Attachment[];
+  /** Absent where a chat is shared. */
+  tool_calls?: ToolCall[];
   usage: Usage | null;
   created_at: number;
+};
+
+export type CallState = 'waiting' | 'running' | 'done' | 'failed' | 'denied' | 'stopped' | 'cut';
+export type ToolCall = {
+  id: string;
+  /** Bytes of the answer's text before it. */
+  at: number;
+  server: string;
+  tool: string;
+  /** JSON, as the model wrote it. */
+  arguments: string;
+  state: CallState;
+  result: string;
+  /** What came back besides text; pages of tools' own (MCP Apps) will be found here. */
+  detail: Record<string, unknown>;
+  created_at: number;
+  ended_at: number | null;
+};
+export type Decision = 'once' | 'chat' | 'always' | 'deny';
+export type Tool = { name: string; title: string | null; description: string; read_only: boolean };
+export type ToolServer = { id: string; name: string; tools: Tool[]; error: string | null };
+/** A tool that is to be called before the next answer. */
+export type ChosenTool = { server_id: string; tool: string };
+export type Consent = { id: string; chat_id: string | null; server: string; tool: string; created_at: number };
+export type AdminToolServer = {
+  id: string;
+  name: string;
+  kind: 'stdio' | 'http' | null;
+  command: string | null;
+  args: string[];
+  env: string[];
+  inherit: string[];
+  url: string | null;
+  has_token: boolean;
+  allow_private: boolean;
+  timeout_s: number;
+  enabled: boolean;
+  reached: boolean | null;
+  error: string | null;
+};
+export type ToolServerChange = {
+  name?: string;
+  kind?: 'stdio' | 'http';
+  command?: string;
+  args?: string[];
+  env?: Record<string, string>;
+  inherit?: string[];
+  url?: string;
+  token?: string | null;
+  allow_private?: boolean;
+  timeout_s?: number;
+  enabled?: boolean;
 };
 
 export type Hit = {

@@ -4,11 +4,13 @@ mod account;
 mod chat;
 mod kept;
 mod models;
+mod tools;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
 pub(crate) use kept::*;
 pub(crate) use models::*;
+pub(crate) use tools::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

@@ -10,6 +10,7 @@ mod oidc;
 mod passkeys;
 mod shortage;
 mod survival;
+mod tools;
 
 use serde_json::{Value, json};
 
@@ -164,6 +165,7 @@ impl Browser {
                     at += more.len();
                 }
                 "done" => done = data,
+                "call" => {}
                 other => panic!("{other}"),
             }
         }
