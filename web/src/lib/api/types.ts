@@ -11,6 +11,8 @@ export type ChatSettings = {
   top_k?: number;
   max_tokens?: number;
   seed?: number;
+  /** Collections of documents that it answers from. */
+  collections?: string[];
 };
 
 /** Kept on the server for a user; the client alone knows its fields. */
@@ -70,8 +72,53 @@ export type Message = {
   error: string | null;
   model: string | null;
   attachments: Attachment[];
+  /** Passages that the answer was made from. */
+  sources?: Source[];
   usage: Usage | null;
   created_at: number;
+};
+
+/** A passage as it was called when an answer was made from it; its document may be gone. */
+export type Source = {
+  number: number;
+  document_id: string;
+  passage: number;
+  name: string;
+  page: number | null;
+  heading: string | null;
+};
+export type Collection = {
+  id: string;
+  name: string;
+  description: string;
+  documents: number;
+  passages: number;
+  created_at: number;
+};
+export type Document = {
+  id: string;
+  collection_id: string;
+  name: string;
+  mime: string;
+  bytes: number;
+  state: 'waiting' | 'reading' | 'ready' | 'failed';
+  reason: string | null;
+  code: string | null;
+  pages: number | null;
+  passages: number;
+  created_at: number;
+};
+export type FoundPassage = Omit<Source, 'number'> & { text: string };
+export type ShownPassage = {
+  document: Document;
+  number: number;
+  page: number | null;
+  heading: string | null;
+  before: string;
+  text: string;
+  after: string;
+  previous: number | null;
+  next: number | null;
 };
 
 export type Hit = {

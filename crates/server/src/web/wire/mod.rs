@@ -3,11 +3,13 @@
 mod account;
 mod chat;
 mod kept;
+mod knowledge;
 mod models;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
 pub(crate) use kept::*;
+pub(crate) use knowledge::*;
 pub(crate) use models::*;
 
 use serde::{Deserialize, Deserializer, Serialize};

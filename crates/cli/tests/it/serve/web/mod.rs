@@ -4,6 +4,7 @@
 mod accounts;
 mod attacks;
 mod chats;
+mod knowledge;
 mod matrix;
 mod models;
 mod oidc;
