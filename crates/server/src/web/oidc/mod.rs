@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Extension;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -150,6 +151,11 @@ fn carry(app: &App, response: &mut Response, value: &str, age_s: i64) {
     add_cookie(app, response, &text);
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "map_err gives it")]
+fn wrong_query(error: QueryRejection) -> ApiError {
+    ApiError::bad(format!("query: {}", error.body_text()))
+}
+
 /// How a journey begins.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -167,9 +173,10 @@ pub(crate) struct Start {
 pub(crate) async fn start(
     State(app): State<Arc<App>>,
     Extension(visitor): Extension<Visitor>,
-    Query(start): Query<Start>,
+    start: Result<Query<Start>, QueryRejection>,
 ) -> ApiResult<Response> {
     check_on(&app)?;
+    let Query(start) = start.map_err(wrong_query)?;
     let user_id = match (start.link, visitor.user) {
         (false, _) => None,
         (true, Some(user)) => Some(user.id),
@@ -225,9 +232,10 @@ pub(crate) async fn callback(
     State(app): State<Arc<App>>,
     Extension(visitor): Extension<Visitor>,
     headers: HeaderMap,
-    Query(arrival): Query<Arrival>,
+    arrival: Result<Query<Arrival>, QueryRejection>,
 ) -> ApiResult<Response> {
     check_on(&app)?;
+    let Query(arrival) = arrival.map_err(wrong_query)?;
     let mut response = match arrive(&app, &visitor, &headers, &arrival).await {
         Ok(response) => response,
         Err(error) => {
