@@ -151,11 +151,6 @@ fn carry(app: &App, response: &mut Response, value: &str, age_s: i64) {
     add_cookie(app, response, &text);
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "map_err gives it")]
-fn wrong_query(error: QueryRejection) -> ApiError {
-    ApiError::bad(format!("query: {}", error.body_text()))
-}
-
 /// How a journey begins.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +171,7 @@ pub(crate) async fn start(
     start: Result<Query<Start>, QueryRejection>,
 ) -> ApiResult<Response> {
     check_on(&app)?;
-    let Query(start) = start.map_err(wrong_query)?;
+    let start = super::chats::query(start)?;
     let user_id = match (start.link, visitor.user) {
         (false, _) => None,
         (true, Some(user)) => Some(user.id),
@@ -235,7 +230,7 @@ pub(crate) async fn callback(
     arrival: Result<Query<Arrival>, QueryRejection>,
 ) -> ApiResult<Response> {
     check_on(&app)?;
-    let Query(arrival) = arrival.map_err(wrong_query)?;
+    let arrival = super::chats::query(arrival)?;
     let mut response = match arrive(&app, &visitor, &headers, &arrival).await {
         Ok(response) => response,
         Err(error) => {
