@@ -21,6 +21,7 @@ pub mod attention;
 pub mod buffer;
 pub mod cpu;
 pub mod dtype;
+pub mod gemm;
 pub mod limits;
 pub mod math;
 pub mod matmul;
@@ -28,7 +29,9 @@ pub mod packed;
 pub mod pool;
 pub mod quant;
 pub mod rows;
+
 mod simd;
+pub mod training;
 
 pub use cpu::Cpu;
 pub use dtype::DType;

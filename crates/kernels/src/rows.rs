@@ -70,7 +70,7 @@ fn rms_norm_in_place_plain(x: &mut [f32], weight: &[f32], eps: f32) {
 }
 
 #[inline(always)]
-fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+pub(crate) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (sixteens, rest) = x.as_chunks::<16>();
     for sixteen in sixteens {
@@ -282,7 +282,7 @@ fn rope_interleaved_plain(heads: &mut [f32], head_dim: usize, cos: &[f32], sin: 
 }
 
 #[inline(always)]
-fn rotate(a: f32, b: f32, cos: f32, sin: f32) -> (f32, f32) {
+pub(crate) fn rotate(a: f32, b: f32, cos: f32, sin: f32) -> (f32, f32) {
     (a.mul_add(cos, -(b * sin)), b.mul_add(cos, a * sin))
 }
 

@@ -48,6 +48,8 @@ impl Simd for Avx2 {
     type B = [__m256i; 2];
     const I8_BIAS: i32 = 0;
     const TILE: usize = 4;
+    const GEMM_ROWS: usize = 6;
+    const GEMM_VECTORS: usize = 1;
 
     #[inline(always)]
     unsafe fn f_splat(x: f32) -> Self::F {

@@ -18,6 +18,8 @@ impl Simd for Avx512 {
     type B = __m512i;
     const I8_BIAS: i32 = -128;
     const TILE: usize = 8;
+    const GEMM_ROWS: usize = 8;
+    const GEMM_VECTORS: usize = 3;
 
     #[inline(always)]
     unsafe fn f_splat(x: f32) -> __m512 {

@@ -34,6 +34,10 @@ pub(crate) trait Simd: Copy {
     const I8_BIAS: i32;
     /// Tokens that an int8 tile computes at once.
     const TILE: usize;
+    /// Rows and vectors of a tile of a product of f32 matrices: what the registers hold.
+    const GEMM_ROWS: usize;
+    /// See `GEMM_ROWS`.
+    const GEMM_VECTORS: usize;
 
     unsafe fn f_splat(x: f32) -> Self::F;
     unsafe fn f_load(p: *const f32) -> Self::F;

@@ -67,6 +67,8 @@ impl Simd for Neon {
     type B = [uint8x16_t; 4];
     const I8_BIAS: i32 = 0;
     const TILE: usize = 4;
+    const GEMM_ROWS: usize = 6;
+    const GEMM_VECTORS: usize = 1;
 
     #[inline(always)]
     unsafe fn f_splat(x: f32) -> Self::F {

@@ -1,0 +1,236 @@
+//! The inner part of a product: a tile of `C` in registers.
+
+use super::{Block, View, pack};
+use crate::cpu::{Cpu, Level, dispatch};
+use crate::simd::{LANES, Simd};
+
+/// Columns of a panel of `B`.
+pub(super) fn panel_width(cpu: Cpu) -> usize {
+    match cpu.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => 3 * LANES,
+        _ => LANES,
+    }
+}
+
+/// Computes a block into `c`, which begins with the block's first element.
+pub(super) fn block(cpu: Cpu, block: &Block<'_>, c: &mut [f32], scratch: &mut Vec<f32>) {
+    // Rows side by side in memory would be read from another page at each step.
+    let side_by_side = block.a.row_stride == 1 && block.a.col_stride != 1;
+    let rows = block.rows.len();
+    let a = if side_by_side {
+        pack::a(scratch, block.a, &block.rows, &block.depth);
+        Rows {
+            data: scratch,
+            row_stride: 1,
+            col_stride: rows,
+        }
+    } else {
+        let View {
+            data,
+            row_stride,
+            col_stride,
+        } = block.a;
+        let from = block.rows.start * row_stride + block.depth.start * col_stride;
+        Rows {
+            data: &data[from..],
+            row_stride,
+            col_stride,
+        }
+    };
+    let depth = block.depth.len();
+    let last = (rows - 1) * a.row_stride + (depth - 1) * a.col_stride;
+    assert!(last < a.data.len(), "A ends before its block");
+    assert!(
+        (rows - 1) * block.c_stride + block.n <= c.len(),
+        "C ends before its block"
+    );
+    dispatch!(cpu, scalar, vector, (block: &Block<'_>, a: Rows<'_>, c: &mut [f32]));
+}
+
+/// The rows of a block, from its first element.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    data: &'a [f32],
+    row_stride: usize,
+    col_stride: usize,
+}
+
+/// The definition.
+fn scalar(block: &Block<'_>, a: Rows<'_>, c: &mut [f32]) {
+    let depth = block.depth.len();
+    for i in 0..block.rows.len() {
+        let c = &mut c[i * block.c_stride..][..block.n];
+        if !block.from_c {
+            c.fill(0.0);
+        }
+        for (panel, c) in block.b.chunks(LANES * depth).zip(c.chunks_mut(LANES)) {
+            for (p, b) in panel.chunks_exact(LANES).enumerate() {
+                let a = a.data[i * a.row_stride + p * a.col_stride];
+                for (c, b) in c.iter_mut().zip(b) {
+                    *c = a.mul_add(*b, *c);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// See [`Simd`]; the block lies within its slices.
+#[inline(always)]
+unsafe fn vector<S: Simd>(block: &Block<'_>, a: Rows<'_>, c: &mut [f32]) {
+    let (depth, width) = (block.depth.len(), S::GEMM_VECTORS * LANES);
+    for (panel, start) in (0..block.n).step_by(width).enumerate() {
+        let n = width.min(block.n - start);
+        let b = &block.b[panel * width * depth..][..n.next_multiple_of(LANES) * depth];
+        let c = &mut c[start..];
+        // SAFETY: `block` has asserted that rows and columns lie within the slices, and the panel has
+        // whole vectors.
+        unsafe {
+            match n.div_ceil(LANES) {
+                1 => rows::<S, 1>(block, a, b, c, n),
+                2 => rows::<S, 2>(block, a, b, c, n),
+                _ => rows::<S, 3>(block, a, b, c, n),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rows<S: Simd, const NV: usize>(
+    block: &Block<'_>,
+    a: Rows<'_>,
+    b: &[f32],
+    c: &mut [f32],
+    n: usize,
+) {
+    let m = block.rows.len();
+    let mut i = 0;
+    // SAFETY: the caller's contract; tiles stay within the rows.
+    unsafe {
+        while m - i >= 8 && S::GEMM_ROWS == 8 {
+            tile::<S, 8, NV>(block, a, i, b, c, n);
+            i += 8;
+        }
+        while m - i >= 6 && S::GEMM_ROWS == 6 {
+            tile::<S, 6, NV>(block, a, i, b, c, n);
+            i += 6;
+        }
+        while m - i >= 4 {
+            tile::<S, 4, NV>(block, a, i, b, c, n);
+            i += 4;
+        }
+        while m > i {
+            tile::<S, 1, NV>(block, a, i, b, c, n);
+            i += 1;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
+    block: &Block<'_>,
+    a: Rows<'_>,
+    first: usize,
+    b: &[f32],
+    c: &mut [f32],
+    n: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let c = c.as_mut_ptr().add(first * block.c_stride);
+        if n == NV * LANES {
+            accumulate::<S, MR, NV>(block, a, first, b, c, block.c_stride);
+            return;
+        }
+        // The last columns are fewer than a vector's: the tile is computed beside.
+        let mut edge = [0.0f32; 8 * 3 * LANES];
+        let width = NV * LANES;
+        if block.from_c {
+            for i in 0..MR {
+                c.add(i * block.c_stride)
+                    .copy_to_nonoverlapping(edge.as_mut_ptr().add(i * width), n);
+            }
+        }
+        accumulate::<S, MR, NV>(block, a, first, b, edge.as_mut_ptr(), width);
+        for i in 0..MR {
+            edge.as_ptr()
+                .add(i * width)
+                .copy_to_nonoverlapping(c.add(i * block.c_stride), n);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
+    block: &Block<'_>,
+    a: Rows<'_>,
+    first: usize,
+    b: &[f32],
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut acc = [[S::f_splat(0.0); NV]; MR];
+        if block.from_c {
+            for i in 0..MR {
+                for v in 0..NV {
+                    acc[i][v] = S::f_load(c.add(i * c_stride + v * LANES));
+                }
+            }
+        }
+        let a_first = a.data.as_ptr().add(first * a.row_stride);
+        if a.col_stride == 1 {
+            sum::<S, MR, NV>(
+                block.depth.len(),
+                a_first,
+                a.row_stride,
+                1,
+                b.as_ptr(),
+                &mut acc,
+            );
+        } else {
+            sum::<S, MR, NV>(
+                block.depth.len(),
+                a_first,
+                1,
+                a.col_stride,
+                b.as_ptr(),
+                &mut acc,
+            );
+        }
+        for i in 0..MR {
+            for v in 0..NV {
+                S::f_store(c.add(i * c_stride + v * LANES), acc[i][v]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sum<S: Simd, const MR: usize, const NV: usize>(
+    depth: usize,
+    a: *const f32,
+    row_stride: usize,
+    col_stride: usize,
+    mut b: *const f32,
+    acc: &mut [[S::F; NV]; MR],
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        for p in 0..depth {
+            let mut vectors = [S::f_splat(0.0); NV];
+            for v in 0..NV {
+                vectors[v] = S::f_load(b.add(v * LANES));
+            }
+            for i in 0..MR {
+                let x = S::f_splat(*a.add(i * row_stride + p * col_stride));
+                for v in 0..NV {
+                    acc[i][v] = S::f_fma(x, vectors[v], acc[i][v]);
+                }
+            }
+            b = b.add(NV * LANES);
+        }
+    }
+}
