@@ -26,6 +26,7 @@ pub mod limits;
 pub mod math;
 pub mod matmul;
 pub mod packed;
+pub mod philox;
 pub mod pool;
 pub mod quant;
 pub mod rows;

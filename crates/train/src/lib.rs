@@ -9,6 +9,8 @@
 
 pub mod bpe;
 mod count;
+pub mod decoder;
+mod parallel;
 pub mod tokenizer;
 
 use std::io;
@@ -62,6 +64,14 @@ pub enum TrainError {
     /// The text cannot be cut into words.
     #[error(transparent)]
     Words(#[from] terang_model::Error),
+    /// A model has a part that training has no gradient for.
+    #[error("a model of the family {architecture} with {what} cannot be trained yet")]
+    Family {
+        /// The family.
+        architecture: String,
+        /// What is missing.
+        what: &'static str,
+    },
     /// Somebody asked for it to end.
     #[error("stopped")]
     Stopped,

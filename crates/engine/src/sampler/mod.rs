@@ -9,18 +9,19 @@
 //! 3. temperature; 0 takes the largest logit here, the lowest id among equals, and ends;
 //! 4. top-k, then top-p over what top-k left, then min-p relative to the most likely token;
 //! 5. the draw: what is left lies on the unit interval *in order of id*, each token as wide as its
-//!    probability, and Philox (`philox`) keyed by seed and position picks the point.
+//!    probability, and Philox ([`philox`]) keyed by seed and position picks the point.
 //!
 //! Weights are computed and added in f64 with the sampler's own exponential. Nothing is sorted but
 //! the few candidates that the filters can keep, and how many of those are looked at never shows in
 //! the result: ties are ordered by id.
 
 pub(crate) mod exp;
-mod philox;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+
+use terang_kernels::philox;
 
 use crate::{Error, Result, Sampling};
 

@@ -17,6 +17,7 @@ pub use blocks::{BlockPool, Page, PageCopy, Sequence};
 pub use cache::KvPool;
 pub(crate) use layers::product;
 pub use packed_file::PackedCache;
+pub use rope::rope_table;
 pub use terang_kernels::attention::{KvType, PAGE};
 pub use weights::Products;
 pub(crate) use weights::{Linear, PREFIXES};

@@ -3,6 +3,16 @@
 use crate::config::{Rope, RopeScaling};
 use std::f64::consts::PI;
 
+/// Cosines and sines of the angles of positions `0..positions`, a row of `dim / 2` a position.
+pub fn rope_table(rope: &Rope, positions: usize) -> (Vec<f32>, Vec<f32>) {
+    let frequencies = Frequencies::new(rope);
+    let (mut cos, mut sin) = (Vec::new(), Vec::new());
+    for position in 0..positions {
+        frequencies.extend(position, &mut cos, &mut sin);
+    }
+    (cos, sin)
+}
+
 /// Angular frequencies of one rotary embedding, and a factor on its cosines and sines.
 #[derive(Clone, Debug)]
 pub(super) struct Frequencies {

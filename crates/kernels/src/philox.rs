@@ -32,8 +32,13 @@ fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 
 /// The draw for one token: uniform in `[0, 1)` with 53 bits, from the seed and the token's position
 /// in its sequence.
-pub(super) fn uniform(seed: u64, position: u64) -> f64 {
-    let counter = [position as u32, (position >> 32) as u32, 0, 0];
+pub fn uniform(seed: u64, position: u64) -> f64 {
+    uniform_of(seed, 0, position)
+}
+
+/// As [`uniform`], for one of 2^32 independent streams of a seed.
+pub fn uniform_of(seed: u64, stream: u32, position: u64) -> f64 {
+    let counter = [position as u32, (position >> 32) as u32, stream, 0];
     let words = philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
     let bits = (u64::from(words[1]) << 32 | u64::from(words[0])) >> 11;
     bits as f64 * (1.0 / (1_u64 << 53) as f64)

@@ -1,0 +1,146 @@
+//! The last norm, the head and the loss, a chunk of tokens at a time: all logits never exist together.
+
+use super::{Activations, Decoder, Loss, MicroBatch};
+use crate::parallel::{for_parts, rows_a_part};
+use terang_kernels::gemm::Start;
+use terang_kernels::rows::{for_rows, rms_norm};
+use terang_kernels::training::{cross_entropy, rms_norm_backward, rms_norm_weight_gradient};
+
+/// Logits that are held at once.
+const LOGITS_MAX: usize = 4 << 20;
+
+impl Decoder {
+    /// The loss. With a gradient: those of the head and the last norm are written, and `d_stream` is what
+    /// the last layer's output gets.
+    pub(super) fn head_loss(
+        &mut self,
+        parameters: &[f32],
+        batch: &MicroBatch,
+        mut gradient: Option<&mut [f32]>,
+    ) -> Loss {
+        let (d, vocab) = (self.config.hidden_size, self.config.vocab_size);
+        let tokens = batch.tokens.len();
+        let (cpu, pool) = (self.products.cpu, self.products.pool.clone());
+        let eps = self.config.rms_norm_eps;
+        let norm_weight = &parameters[self.layout.final_norm.clone()];
+        let head = &parameters[self.layout.head.clone()];
+        let z = self.z_loss;
+        let Activations {
+            inputs,
+            normed,
+            logits,
+            losses,
+            d_narrow,
+            d_stream,
+            inverse,
+            ..
+        } = &mut self.acts;
+        let last = inputs.last().map_or(&[][..], Vec::as_slice);
+        for_rows(&pool, tokens, normed, |rows, out| {
+            rms_norm(
+                cpu,
+                &last[rows.start * d..rows.end * d],
+                norm_weight,
+                eps,
+                out,
+            );
+        });
+        // A chunk does not depend on the threads, since the head's gradient is summed over chunks.
+        let chunk = (LOGITS_MAX / vocab).clamp(1, 1024).min(tokens);
+        if gradient.is_some() {
+            d_narrow.resize(tokens * d, 0.0);
+        }
+        for start in (0..tokens).step_by(chunk) {
+            let rows = start..(start + chunk).min(tokens);
+            let normed = &normed[rows.start * d..rows.end * d];
+            logits.resize(rows.len() * vocab, 0.0);
+            self.products.forward(normed, head, d, logits, Start::Zero);
+            let part = rows_a_part(&pool, rows.len());
+            let parts: Vec<_> = logits
+                .chunks_mut(part * vocab)
+                .zip(batch.targets[rows.clone()].chunks(part))
+                .zip(batch.weights[rows.clone()].chunks(part))
+                .zip(losses[rows.clone()].chunks_mut(part))
+                .collect();
+            for_parts(&pool, parts, |(((logits, targets), weights), losses)| {
+                cross_entropy(cpu, logits, vocab, targets, weights, z, losses);
+            });
+            if let Some(gradient) = gradient.as_deref_mut() {
+                let dx = &mut d_narrow[rows.start * d..rows.end * d];
+                self.products
+                    .input_gradient(logits, head, d, dx, Start::Zero);
+                let start = if rows.start == 0 {
+                    Start::Zero
+                } else {
+                    Start::Add
+                };
+                let d_head = &mut gradient[self.layout.head.clone()];
+                self.products
+                    .weight_gradient(logits, normed, d, d_head, start);
+            }
+        }
+        if let Some(gradient) = gradient {
+            d_stream.clear();
+            d_stream.resize(tokens * d, 0.0);
+            inverse.resize(tokens, 0.0);
+            let d_weight = &mut gradient[self.layout.final_norm.clone()];
+            norm_backward(
+                cpu,
+                &pool,
+                last,
+                norm_weight,
+                eps,
+                d_narrow,
+                d_stream,
+                inverse,
+                d_weight,
+            );
+        }
+        sum(&batch.weights, losses)
+    }
+}
+
+fn sum(weights: &[f32], losses: &[f32]) -> Loss {
+    let mut loss = Loss::default();
+    for (weight, nats) in weights.iter().zip(losses) {
+        if *weight != 0.0 {
+            loss.weighted += f64::from(*weight) * f64::from(*nats);
+            loss.sum += f64::from(*nats);
+            loss.targets += 1;
+        }
+    }
+    loss
+}
+
+/// The gradient through a norm on all threads: added to `dx`, written to `d_weight`.
+#[allow(clippy::too_many_arguments, reason = "inputs, outputs and threads")]
+pub(super) fn norm_backward(
+    cpu: terang_kernels::Cpu,
+    pool: &terang_kernels::ThreadPool,
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    dy: &[f32],
+    dx: &mut [f32],
+    inverse: &mut [f32],
+    d_weight: &mut [f32],
+) {
+    let d = weight.len();
+    let part = rows_a_part(pool, x.len() / d);
+    let parts: Vec<_> = x
+        .chunks(part * d)
+        .zip(dy.chunks(part * d))
+        .zip(dx.chunks_mut(part * d))
+        .zip(inverse.chunks_mut(part))
+        .collect();
+    for_parts(pool, parts, |(((x, dy), dx), inverse)| {
+        rms_norm_backward(cpu, x, weight, eps, dy, dx, inverse);
+    });
+    d_weight.fill(0.0);
+    let width = d.div_ceil(pool.threads()).next_multiple_of(16);
+    let parts: Vec<_> = d_weight.chunks_mut(width).enumerate().collect();
+    for_parts(pool, parts, |(index, d_weight)| {
+        let columns = index * width..index * width + d_weight.len();
+        rms_norm_weight_gradient(cpu, x, dy, inverse, d, columns, d_weight);
+    });
+}

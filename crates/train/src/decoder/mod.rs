@@ -1,0 +1,271 @@
+//! The decoder's training step: loss and gradients of a micro-batch, written out by hand.
+//!
+//! Shape legend: `T` tokens of a micro-batch, `D` hidden size, `Q` query width, `F` feed-forward width, `V`
+//! vocabulary. All activations are row-major, a row a token.
+//!
+//! Invariant: the gradient depends on parameters and micro-batch alone, not on threads or instruction set.
+
+mod backward;
+mod forward;
+mod head;
+mod layout;
+#[cfg(test)]
+mod tests;
+
+pub use layout::{Kind, Layout, Tensor};
+
+use crate::Result;
+use std::ops::Range;
+use std::sync::Arc;
+use terang_kernels::gemm::{Size, Start, View, Workspace, gemm};
+use terang_kernels::training::Shape;
+use terang_kernels::{Cpu, ThreadPool};
+use terang_model::Config;
+use terang_model::config::RopePairing;
+use terang_model::decoder::rope_table;
+
+/// Tokens to learn from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MicroBatch {
+    /// `[T]`: the inputs.
+    pub tokens: Vec<u32>,
+    /// `[T]`: what should follow each.
+    pub targets: Vec<u32>,
+    /// `[T]`: what each target counts; 0 masks it.
+    pub weights: Vec<f32>,
+    /// Documents, which do not see each other; positions begin anew in each.
+    pub documents: Vec<Range<usize>>,
+}
+
+/// What a micro-batch lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// The sum of `weight * loss`, in nats.
+    pub weighted: f64,
+    /// The sum of the losses of all targets that count.
+    pub sum: f64,
+    /// Targets that count.
+    pub targets: usize,
+}
+
+/// Computes losses and gradients; holds the activations of a micro-batch.
+#[derive(Debug)]
+pub struct Decoder {
+    config: Config,
+    layout: Layout,
+    shape: Shape,
+    products: Products,
+    /// Cosines and sines of all positions.
+    rope: (Vec<f32>, Vec<f32>),
+    acts: Activations,
+    /// Only the inputs of layers are kept, the rest is made again.
+    recompute: bool,
+    /// Weight of the squared logarithm of the sum of exponentials (PaLM's z-loss).
+    z_loss: f32,
+}
+
+/// Products on the threads of a decoder.
+#[derive(Debug)]
+struct Products {
+    cpu: Cpu,
+    pool: Arc<ThreadPool>,
+    workspace: Workspace,
+}
+
+impl Products {
+    /// `c = x W^T` (or `c += …`) for rows of `inputs`, `W` being `[outputs, inputs]`.
+    fn forward(&mut self, x: &[f32], w: &[f32], inputs: usize, c: &mut [f32], start: Start) {
+        let size = Size {
+            m: x.len() / inputs,
+            n: w.len() / inputs,
+            k: inputs,
+        };
+        let w = View::rows(w, inputs).transposed();
+        self.run(size, View::rows(x, inputs), w, c, start);
+    }
+
+    /// `dx = dy W`.
+    fn input_gradient(
+        &mut self,
+        dy: &[f32],
+        w: &[f32],
+        inputs: usize,
+        dx: &mut [f32],
+        start: Start,
+    ) {
+        let outputs = w.len() / inputs;
+        let size = Size {
+            m: dy.len() / outputs,
+            n: inputs,
+            k: outputs,
+        };
+        self.run(
+            size,
+            View::rows(dy, outputs),
+            View::rows(w, inputs),
+            dx,
+            start,
+        );
+    }
+
+    /// `dW = dy^T x`, summed over the tokens in ascending order.
+    fn weight_gradient(
+        &mut self,
+        dy: &[f32],
+        x: &[f32],
+        inputs: usize,
+        dw: &mut [f32],
+        start: Start,
+    ) {
+        let tokens = x.len() / inputs;
+        let outputs = dy.len() / tokens;
+        let size = Size {
+            m: outputs,
+            n: inputs,
+            k: tokens,
+        };
+        let dy = View::rows(dy, outputs).transposed();
+        self.run(size, dy, View::rows(x, inputs), dw, start);
+    }
+
+    fn run(&mut self, size: Size, a: View<'_>, b: View<'_>, c: &mut [f32], start: Start) {
+        gemm(
+            self.cpu,
+            &self.pool,
+            &mut self.workspace,
+            size,
+            a,
+            b,
+            c,
+            size.n,
+            start,
+        );
+    }
+}
+
+/// What the backward pass needs of a layer's forward pass.
+#[derive(Clone, Debug, Default)]
+struct LayerActivations {
+    /// `[T, Q + 2 KV]`, before rotation.
+    qkv: Vec<f32>,
+    /// `[T, Q]`: the attention's output.
+    attended: Vec<f32>,
+    /// `[T, 2 heads]`.
+    stats: Vec<f32>,
+    /// `[T, D]`: the residual stream after attention.
+    middle: Vec<f32>,
+    /// `[T, 2 F]`.
+    gate_up: Vec<f32>,
+}
+
+/// All memory of a micro-batch, kept from one to the next.
+#[derive(Debug, Default)]
+struct Activations {
+    /// `[T, D]` each: the input of every layer, and the output of the last.
+    inputs: Vec<Vec<f32>>,
+    /// One for each layer, or one for all where they are made again.
+    layers: Vec<LayerActivations>,
+    /// `[T, head_dim / 2]` each.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+    /// `[T, D]`: a normed input.
+    normed: Vec<f32>,
+    /// `[T, F]`: the gated product.
+    gated: Vec<f32>,
+    /// `[T, D]`: the gradient of the residual stream.
+    d_stream: Vec<f32>,
+    /// `[T, D or F or Q]`: gradients on their way.
+    d_narrow: Vec<f32>,
+    /// `[T, 2 F or Q + 2 KV]`.
+    d_wide: Vec<f32>,
+    /// `[T]`: inverse root mean squares of a norm.
+    inverse: Vec<f32>,
+    /// `[chunk, V]`.
+    logits: Vec<f32>,
+    /// `[T]`.
+    losses: Vec<f32>,
+}
+
+impl Decoder {
+    /// A decoder for a model of that description.
+    ///
+    /// # Errors
+    /// [`crate::TrainError::Family`] where training does not have what the description asks for.
+    pub fn new(config: &Config, cpu: Cpu, pool: Arc<ThreadPool>, recompute: bool) -> Result<Self> {
+        let layout = Layout::new(config)?;
+        let rope = rope_table(&config.rope[0], config.max_position_embeddings);
+        let shape = Shape {
+            n_heads: config.num_attention_heads,
+            n_kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            scale: config.attention_scale,
+            interleaved: config.rope[0].pairing == RopePairing::Interleaved,
+        };
+        Ok(Self {
+            config: config.clone(),
+            layout,
+            shape,
+            products: Products {
+                cpu,
+                pool,
+                workspace: Workspace::new(),
+            },
+            rope,
+            acts: Activations::default(),
+            recompute,
+            z_loss: 0.0,
+        })
+    }
+
+    /// With that weight of the z-loss.
+    #[must_use]
+    pub fn with_z_loss(mut self, z_loss: f32) -> Self {
+        self.z_loss = z_loss;
+        self
+    }
+
+    /// Where the parameters lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The model's description.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The threads it computes on.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.products.pool
+    }
+
+    /// The instruction set it computes with.
+    pub fn cpu(&self) -> Cpu {
+        self.products.cpu
+    }
+
+    /// The loss of a micro-batch, without a gradient.
+    ///
+    /// # Panics
+    /// If the parts of the micro-batch differ in length, or a document is longer than the model's context.
+    pub fn loss(&mut self, parameters: &[f32], batch: &MicroBatch) -> Loss {
+        self.forward(parameters, batch, true);
+        self.head_loss(parameters, batch, None)
+    }
+
+    /// The loss of a micro-batch; its gradient is written to `gradient`.
+    ///
+    /// # Panics
+    /// As [`Self::loss`].
+    pub fn loss_and_gradient(
+        &mut self,
+        parameters: &[f32],
+        batch: &MicroBatch,
+        gradient: &mut [f32],
+    ) -> Loss {
+        self.forward(parameters, batch, self.recompute);
+        let loss = self.head_loss(parameters, batch, Some(gradient));
+        self.backward(parameters, batch, gradient);
+        loss
+    }
+}
