@@ -1,6 +1,11 @@
 //! Training steps (forward and backward) of the shapes that peers are measured with, beside the machine's
 //! own f32 limit: `cargo bench -p terang-train`. Prints tokens a second and the share of the limit.
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +37,9 @@ fn main() {
             tokens: (0..tokens).map(|i| (i * 7919 % vocab) as u32).collect(),
             targets: (0..tokens).map(|i| (i * 7907 % vocab) as u32).collect(),
             weights: vec![1.0 / tokens as f32; tokens],
-            documents: (0..sequences).map(|i| i * sequence..(i + 1) * sequence).collect(),
+            documents: (0..sequences)
+                .map(|i| i * sequence..(i + 1) * sequence)
+                .collect(),
         };
         let mut gradient = vec![0.0; parameters.len()];
         decoder.loss_and_gradient(&parameters, &batch, &mut gradient);
@@ -51,8 +58,14 @@ fn main() {
         let peak = limits::f32_flops_per_s(cpu, &pool);
         println!(
             "{name} ({} parameters, {}, {threads} threads): {:.0} tokens/s (best {:.0}), {:.1} of {:.1} GFLOP/s, {:.0}% (best {:.0}%)",
-            parameters.len(), cpu.name(), tokens as f64 / median, tokens as f64 / best,
-            flops / median / 1e9, peak / 1e9, flops / median / peak * 100.0, flops / best / peak * 100.0,
+            parameters.len(),
+            cpu.name(),
+            tokens as f64 / median,
+            tokens as f64 / best,
+            flops / median / 1e9,
+            peak / 1e9,
+            flops / median / peak * 100.0,
+            flops / best / peak * 100.0,
         );
     }
 }

@@ -8,8 +8,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 pub mod bpe;
+pub mod collective;
 mod count;
 pub mod decoder;
+pub mod optimizer;
 mod parallel;
 pub mod tokenizer;
 
