@@ -7,12 +7,15 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod batches;
 pub mod bpe;
 pub mod collective;
+pub mod corpus;
 mod count;
 pub mod decoder;
 pub mod optimizer;
 mod parallel;
+pub mod recipe;
 pub mod tokenizer;
 
 use std::io;
@@ -66,6 +69,46 @@ pub enum TrainError {
     /// The text cannot be cut into words.
     #[error(transparent)]
     Words(#[from] terang_model::Error),
+    /// Something in a recipe is wrong.
+    #[error("{path}: {reason}")]
+    Recipe {
+        /// The recipe.
+        path: PathBuf,
+        /// What is wrong, with what is allowed.
+        reason: String,
+    },
+    /// No file fits what a source names.
+    #[error("data {source_name}: no file fits {pattern}")]
+    NoFiles {
+        /// The source.
+        source_name: String,
+        /// What it names.
+        pattern: String,
+    },
+    /// A line of a file does not hold what it should.
+    #[error("{path}: line {number}: {reason}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        number: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is more text than is held in memory.
+    #[error("data {source_name}: more than {allowed} bytes of text; take a part of it")]
+    TooMuchText {
+        /// The source.
+        source_name: String,
+        /// The most that is held.
+        allowed: u64,
+    },
+    /// A chat template cannot be trained with.
+    #[error("chat template: {reason}")]
+    Template {
+        /// Why not.
+        reason: &'static str,
+    },
     /// A model has a part that training has no gradient for.
     #[error("a model of the family {architecture} with {what} cannot be trained yet")]
     Family {

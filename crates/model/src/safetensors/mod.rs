@@ -7,6 +7,9 @@
 //! The bytes of a tensor may lie at any address: the format does not align them.
 
 mod header;
+mod write;
+
+pub use write::{NewTensor, write};
 
 use crate::checkpoint::{TensorSource, TensorView, folder_file};
 use crate::mapped::MappedFile;

@@ -1,0 +1,487 @@
+//! A recipe: everything that a training run depends on, in one TOML file.
+
+use crate::optimizer::{Schedule, Settings};
+use crate::{Result, TrainError};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What to make, from what, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// What the model is called.
+    pub name: String,
+    /// Of the initial values, and of the order of the data.
+    #[serde(default)]
+    pub seed: u64,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The model's shape.
+    pub model: Model,
+    /// Where text comes from.
+    #[serde(default)]
+    pub data: Vec<Source>,
+    /// What is done with it, in turn.
+    #[serde(default)]
+    pub stage: Vec<Stage>,
+    /// How often it is saved.
+    #[serde(default)]
+    pub checkpoint: Keep,
+}
+
+/// The tokenizer: read, or trained on the recipe's data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenizer {
+    /// A `tokenizer.json`, by its path from the recipe.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Tokens in all, where it is trained.
+    #[serde(default = "default_vocab")]
+    pub vocab_size: usize,
+    /// How text is cut into words.
+    #[serde(default = "default_pre_tokenizer")]
+    pub pre_tokenizer: String,
+}
+
+/// The model's shape, in Hugging Face's terms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key-value heads.
+    pub num_key_value_heads: usize,
+    /// Longest sequence.
+    pub context: usize,
+    /// Base of the rotary embedding.
+    #[serde(default = "default_theta")]
+    pub rope_theta: f32,
+    /// The head shares the embedding's weights.
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Plain text; an empty line ends a document.
+    Text,
+    /// A JSON object a line, the text in its field `text`.
+    Jsonl,
+    /// A JSON object a line, a conversation in its field `messages` (OpenAI's form).
+    Chat,
+}
+
+/// A source of text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// What stages call it.
+    pub name: String,
+    /// Its files, by their paths from the recipe; `*` stands for any part of a file's name.
+    pub files: Vec<String>,
+    /// What they hold.
+    pub form: Form,
+    /// How often it is taken for once of the others; a part of one is taken by documents.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Its licence, for the lineage.
+    #[serde(default)]
+    pub licence: String,
+    /// Where it is from, for the lineage.
+    #[serde(default)]
+    pub origin: String,
+}
+
+/// What kind of stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageKind {
+    /// Every token is learned from, documents follow each other.
+    Pretrain,
+    /// As `pretrain`, by another name in the lineage: better data, before fine-tuning.
+    Midtrain,
+    /// Conversations, of which the assistant's words alone are learned from.
+    Sft,
+}
+
+/// Some steps on some data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// What it is called.
+    pub name: String,
+    /// What kind.
+    pub kind: StageKind,
+    /// Names of sources.
+    pub data: Vec<String>,
+    /// Steps.
+    pub steps: u64,
+    /// Sequences a step.
+    pub batch: usize,
+    /// Sequences of a micro-batch; `batch / micro_batch` is a power of two.
+    pub micro_batch: usize,
+    /// Tokens of a sequence.
+    pub sequence: usize,
+    /// The optimizer.
+    #[serde(default)]
+    pub optimizer: Settings,
+    /// The learning rate's course.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Weight of the z-loss.
+    #[serde(default)]
+    pub z_loss: f32,
+    /// Part of the documents that is kept for validation.
+    #[serde(default = "default_validation")]
+    pub validation: f64,
+    /// Steps between validations.
+    #[serde(default = "default_every")]
+    pub validate_every: u64,
+    /// Activations are made again in the backward pass, for less memory.
+    #[serde(default)]
+    pub recompute: bool,
+}
+
+/// How often it is saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// Steps between checkpoints.
+    pub every: u64,
+    /// Latest checkpoints that are kept.
+    pub keep: usize,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            every: 200,
+            keep: 2,
+        }
+    }
+}
+
+fn default_vocab() -> usize {
+    8192
+}
+fn default_pre_tokenizer() -> String {
+    "smollm".to_owned()
+}
+fn default_theta() -> f32 {
+    10_000.0
+}
+fn yes() -> bool {
+    true
+}
+fn one() -> f64 {
+    1.0
+}
+fn default_validation() -> f64 {
+    0.02
+}
+fn default_every() -> u64 {
+    100
+}
+
+/// Most bytes of a recipe.
+const BYTES_MAX: u64 = 1 << 20;
+/// Bounds that no model for this machine comes near.
+const SIZE_MAX: usize = 1 << 20;
+
+impl Recipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// [`TrainError::File`] if it cannot be read, [`TrainError::Recipe`] if something in it is wrong.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |source| TrainError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let meta = std::fs::metadata(path).map_err(wrong)?;
+        if meta.len() > BYTES_MAX {
+            return Err(recipe_error(
+                path,
+                format!("{} bytes, allowed {BYTES_MAX}", meta.len()),
+            ));
+        }
+        let text = std::fs::read_to_string(path).map_err(wrong)?;
+        Self::parse(path, &text)
+    }
+
+    /// As [`Self::read`], from text.
+    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+        let recipe: Self = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .map(|span| 1 + text[..span.start].matches('\n').count());
+            let place = line
+                .map(|line| format!("line {line}: "))
+                .unwrap_or_default();
+            recipe_error(
+                path,
+                format!("{place}{}{}", error.message(), suggestion(error.message())),
+            )
+        })?;
+        recipe
+            .check()
+            .map_err(|reason| recipe_error(path, reason))?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let m = &self.model;
+        let sizes = [
+            ("model.hidden_size", m.hidden_size),
+            ("model.intermediate_size", m.intermediate_size),
+            ("model.num_hidden_layers", m.num_hidden_layers),
+            ("model.num_attention_heads", m.num_attention_heads),
+            ("model.num_key_value_heads", m.num_key_value_heads),
+            ("model.context", m.context),
+        ];
+        for (name, size) in sizes {
+            if size == 0 || size > SIZE_MAX {
+                return Err(format!("{name}: found {size}, allowed 1 to {SIZE_MAX}"));
+            }
+        }
+        if !m.hidden_size.is_multiple_of(2 * m.num_attention_heads) {
+            return Err(format!(
+                "model.hidden_size: found {}, allowed a multiple of 2 x num_attention_heads ({})",
+                m.hidden_size,
+                2 * m.num_attention_heads
+            ));
+        }
+        if !m.num_attention_heads.is_multiple_of(m.num_key_value_heads) {
+            return Err(format!(
+                "model.num_key_value_heads: found {}, allowed a divisor of num_attention_heads ({})",
+                m.num_key_value_heads, m.num_attention_heads
+            ));
+        }
+        if self.stage.is_empty() {
+            return Err("stage: found none, allowed one or more ([[stage]])".to_owned());
+        }
+        for source in &self.data {
+            if !(source.weight > 0.0 && source.weight <= 1000.0) {
+                return Err(format!(
+                    "data {}: weight: found {}, allowed above 0 to 1000",
+                    source.name, source.weight
+                ));
+            }
+        }
+        self.stage
+            .iter()
+            .try_for_each(|stage| self.check_stage(stage))
+    }
+
+    fn check_stage(&self, stage: &Stage) -> std::result::Result<(), String> {
+        let name = &stage.name;
+        if stage.data.is_empty() {
+            return Err(format!(
+                "stage {name}: data: found none, allowed names of [[data]]"
+            ));
+        }
+        for wanted in &stage.data {
+            let Some(source) = self.data.iter().find(|source| source.name == *wanted) else {
+                let known: Vec<&str> = self
+                    .data
+                    .iter()
+                    .map(|source| source.name.as_str())
+                    .collect();
+                let near = nearest(wanted, &known).map(|near| format!("; did you mean {near}?"));
+                return Err(format!(
+                    "stage {name}: data: found {wanted}, allowed {}{}",
+                    known.join(", "),
+                    near.unwrap_or_default()
+                ));
+            };
+            if (stage.kind == StageKind::Sft) != (source.form == Form::Chat) {
+                return Err(format!(
+                    "stage {name}: data: {wanted} holds {}, which a stage of this kind cannot learn from",
+                    if source.form == Form::Chat {
+                        "conversations"
+                    } else {
+                        "plain text"
+                    }
+                ));
+            }
+        }
+        if stage.micro_batch == 0
+            || stage.batch == 0
+            || !stage.batch.is_multiple_of(stage.micro_batch)
+        {
+            return Err(format!(
+                "stage {name}: micro_batch: found {}, allowed a divisor of batch ({})",
+                stage.micro_batch, stage.batch
+            ));
+        }
+        if !(stage.batch / stage.micro_batch).is_power_of_two() {
+            return Err(format!(
+                "stage {name}: batch / micro_batch: found {}, allowed a power of two, so that gradients are \
+                 summed in one tree",
+                stage.batch / stage.micro_batch
+            ));
+        }
+        if stage.sequence < 2 || stage.sequence > self.model.context {
+            return Err(format!(
+                "stage {name}: sequence: found {}, allowed 2 to model.context ({})",
+                stage.sequence, self.model.context
+            ));
+        }
+        if stage.batch.saturating_mul(stage.sequence) > 1 << 26 {
+            return Err(format!(
+                "stage {name}: batch x sequence: allowed at most {} tokens",
+                1 << 26
+            ));
+        }
+        if stage.steps == 0 || stage.validate_every == 0 || self.checkpoint.every == 0 {
+            return Err(format!(
+                "stage {name}: steps, validate_every and checkpoint.every: found 0, allowed 1 or more"
+            ));
+        }
+        if !(0.0..=0.5).contains(&stage.validation) {
+            return Err(format!(
+                "stage {name}: validation: found {}, allowed 0 to 0.5",
+                stage.validation
+            ));
+        }
+        let rate = stage.optimizer.learning_rate;
+        if !(rate > 0.0 && rate <= 10.0) {
+            return Err(format!(
+                "stage {name}: optimizer.learning_rate: found {rate}, allowed above 0 to 10"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Hugging Face's `config.json` of the model.
+    pub fn config_json(&self, vocab_size: usize, bos: u32, eos: &[u32]) -> serde_json::Value {
+        let m = &self.model;
+        serde_json::json!({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float32",
+            "vocab_size": vocab_size, "hidden_size": m.hidden_size,
+            "intermediate_size": m.intermediate_size, "num_hidden_layers": m.num_hidden_layers,
+            "num_attention_heads": m.num_attention_heads,
+            "num_key_value_heads": m.num_key_value_heads,
+            "head_dim": m.hidden_size / m.num_attention_heads, "hidden_act": "silu",
+            "max_position_embeddings": m.context, "rms_norm_eps": 1e-5, "rope_theta": m.rope_theta,
+            "tie_word_embeddings": m.tie_word_embeddings, "attention_bias": false, "mlp_bias": false,
+            "bos_token_id": bos, "eos_token_id": eos,
+        })
+    }
+}
+
+fn recipe_error(path: &Path, reason: String) -> TrainError {
+    TrainError::Recipe {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+/// `; did you mean …?` for serde's message about an unknown name.
+fn suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(found) = quoted.next().filter(|_| message.starts_with("unknown")) else {
+        return String::new();
+    };
+    let known: Vec<&str> = quoted.collect();
+    nearest(found, &known)
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default()
+}
+
+/// The name that is most like `found`, if one is.
+fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(found, name);
+    let near = known.iter().min_by_key(|name| distance(name))?;
+    (distance(near) <= 1 + found.len() / 3).then_some(*near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "x"
+[tokenizer]
+vocab_size = 300
+[model]
+hidden_size = 16
+intermediate_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
+num_key_value_heads = 1
+context = 64
+[[data]]
+name = "text"
+files = ["a.txt"]
+form = "text"
+[[stage]]
+name = "pretrain"
+kind = "pretrain"
+data = ["text"]
+steps = 10
+batch = 4
+micro_batch = 1
+sequence = 32
+[stage.optimizer]
+learning_rate = 0.01
+"#;
+
+    #[test]
+    fn wrong_recipes_are_refused_by_name() {
+        let path = Path::new("r.toml");
+        assert!(Recipe::parse(path, GOOD).is_ok());
+        let cases = [
+            (
+                "learning_rate = 0.01",
+                "learning_rat = 0.01",
+                "did you mean learning_rate?",
+            ),
+            (
+                "data = [\"text\"]",
+                "data = [\"texd\"]",
+                "did you mean text?",
+            ),
+            ("micro_batch = 1", "micro_batch = 3", "micro_batch: found 3"),
+            ("batch = 4\nmicro", "batch = 12\nmicro", "a power of two"),
+            (
+                "sequence = 32",
+                "sequence = 65",
+                "allowed 2 to model.context (64)",
+            ),
+            ("kind = \"pretrain\"", "kind = \"sft\"", "plain text"),
+            (
+                "kind = \"pretrain\"",
+                "kind = \"pretrian\"",
+                "did you mean pretrain?",
+            ),
+            ("hidden_size = 16", "hidden_size = 18", "a multiple of 2 x"),
+            ("steps = 10", "steps = 0", "found 0"),
+            (
+                "learning_rate = 0.01",
+                "learning_rate = nan",
+                "learning_rate: found NaN",
+            ),
+            ("name = \"x\"", "name = ", "line 2"),
+        ];
+        for (from, to, expected) in cases {
+            assert!(GOOD.contains(from), "{from}");
+            let error = Recipe::parse(path, &GOOD.replacen(from, to, 1))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(expected) && error.starts_with("r.toml: "),
+                "{to}: {error}"
+            );
+        }
+    }
+}
