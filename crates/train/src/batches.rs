@@ -3,6 +3,7 @@
 use crate::corpus::Document;
 use crate::decoder::MicroBatch;
 use std::ops::Range;
+use std::sync::Arc;
 use terang_kernels::philox::uniform_of;
 
 /// Streams of random numbers below this belong to tensors' initial values.
@@ -30,7 +31,7 @@ pub enum Packing {
 /// The order in which documents are learned from.
 #[derive(Debug)]
 pub struct Batches {
-    documents: Vec<Document>,
+    documents: Arc<Vec<Document>>,
     packing: Packing,
     sequence: usize,
     batch: usize,
@@ -44,14 +45,14 @@ pub struct Batches {
 impl Batches {
     /// Batches of `batch` sequences of `sequence` tokens.
     pub fn new(
-        documents: Vec<Document>,
+        documents: impl Into<Arc<Vec<Document>>>,
         packing: Packing,
         sequence: usize,
         batch: usize,
         seed: u64,
     ) -> Self {
         Self {
-            documents,
+            documents: documents.into(),
             packing,
             sequence,
             batch,

@@ -9,6 +9,7 @@
 
 pub mod batches;
 pub mod bpe;
+pub mod checkpoint;
 pub mod collective;
 pub mod corpus;
 mod count;
@@ -16,6 +17,7 @@ pub mod decoder;
 pub mod optimizer;
 mod parallel;
 pub mod recipe;
+pub mod run;
 pub mod tokenizer;
 
 use std::io;
@@ -108,6 +110,58 @@ pub enum TrainError {
     Template {
         /// Why not.
         reason: &'static str,
+    },
+    /// A file's digest is not the one that its checkpoint's manifest has.
+    #[error(
+        "{path}: its SHA-256 is not {recorded}, which the manifest has: the file was changed or damaged"
+    )]
+    Tampered {
+        /// The file.
+        path: PathBuf,
+        /// What the manifest has.
+        recorded: String,
+    },
+    /// A checkpoint's tensors are not those of the model.
+    #[error("{path}: tensor {tensor} is not that of the recipe's model")]
+    OtherModel {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first that differs.
+        tensor: String,
+    },
+    /// A checkpoint was made from something else.
+    #[error(
+        "{path}: {what} is another now than when this was made; give another folder with --out, or remove this one"
+    )]
+    OtherRecipe {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+    /// Another run writes to the same folder.
+    #[error("{path}: another run is writing here")]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is less text than one sequence.
+    #[error("stage {stage}: its data is less than one sequence")]
+    TooLittle {
+        /// The stage.
+        stage: String,
+    },
+    /// The loss or a gradient is no number any more.
+    #[error(
+        "stage {stage}, step {step}: {tensor} is no finite number any more; the last checkpoint is kept. Lower the learning rate"
+    )]
+    Diverged {
+        /// The stage.
+        stage: String,
+        /// Its step.
+        step: u64,
+        /// The first gradient that is broken.
+        tensor: String,
     },
     /// A model has a part that training has no gradient for.
     #[error("a model of the family {architecture} with {what} cannot be trained yet")]

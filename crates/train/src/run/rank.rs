@@ -1,0 +1,404 @@
+//! What one rank does.
+
+use super::{Event, Options, Prepared, Step, checkpoints};
+use crate::batches::{Batches, Packing};
+use crate::checkpoint::{self, Manifest, Numbers};
+use crate::collective::{Collective, Tree};
+use crate::corpus::Document;
+use crate::decoder::{Decoder, Layout, Loss};
+use crate::optimizer::{Optimizer, State};
+use crate::recipe::{Recipe, Stage, StageKind};
+use crate::{Result, TrainError};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use terang_kernels::ThreadPool;
+
+/// What all ranks read.
+pub(super) struct Shared<'a> {
+    recipe: &'a Recipe,
+    options: &'a Options,
+    prepared: &'a Prepared,
+    pub(super) layout: Layout,
+    on_event: &'a (dyn Fn(&Event) -> bool + Sync),
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        recipe: &'a Recipe,
+        options: &'a Options,
+        prepared: &'a Prepared,
+        layout: Layout,
+        on_event: &'a (dyn Fn(&Event) -> bool + Sync),
+    ) -> Self {
+        Self {
+            recipe,
+            options,
+            prepared,
+            layout,
+            on_event,
+        }
+    }
+}
+
+/// Where a run is.
+#[derive(Clone)]
+pub(super) struct Position {
+    pub(super) manifest: Manifest,
+    /// The digest of the checkpoint that it comes from.
+    pub(super) parent: Option<String>,
+}
+
+/// What a rank has at the end; the same on all.
+pub(super) struct Outcome {
+    pub(super) manifest: Manifest,
+    pub(super) parent: Option<String>,
+    pub(super) parameters: Vec<f32>,
+}
+
+/// What one rank asks of all, by way of the sum of their numbers.
+const STOP: f64 = 1.0;
+const FAILED: f64 = 1024.0;
+
+/// Goes through the stages from where the run is.
+pub(super) fn train(
+    shared: &Shared<'_>,
+    mut collective: Box<dyn Collective>,
+    at: Position,
+    numbers: Numbers,
+) -> Result<Outcome> {
+    let pool = Arc::new(ThreadPool::new(shared.options.threads));
+    let Numbers {
+        mut parameters,
+        mut state,
+    } = numbers;
+    let Position {
+        mut manifest,
+        parent,
+    } = at;
+    let mut saver = Saver {
+        parent,
+        writing: None,
+    };
+    for index in manifest.stage..shared.recipe.stage.len() {
+        let stage = &shared.recipe.stage[index];
+        let decoder = Decoder::new(
+            &shared.prepared.config,
+            shared.options.cpu,
+            Arc::clone(&pool),
+            stage.recompute,
+        )?
+        .with_z_loss(stage.z_loss);
+        let (training, validation) = documents(shared, stage);
+        let packing = match stage.kind {
+            StageKind::Pretrain | StageKind::Midtrain => Packing::Cut,
+            StageKind::Sft => Packing::Whole,
+        };
+        let seed = shared.recipe.seed.wrapping_add(index as u64);
+        let mut batches = Batches::new(training, packing, stage.sequence, stage.batch, seed);
+        if !batches.has_a_sequence() {
+            return Err(TrainError::TooLittle {
+                stage: stage.name.clone(),
+            });
+        }
+        let optimizer = match state.take() {
+            Some(state) => Optimizer::resume(&stage.optimizer, state),
+            None => Optimizer::new(&stage.optimizer, &shared.layout),
+        };
+        manifest.stage = index;
+        let mut run = StageRun {
+            shared,
+            stage,
+            decoder,
+            batches,
+            validation: Batches::new(validation, packing, stage.sequence, stage.batch, seed),
+            optimizer,
+            collective: &mut *collective,
+            tree: Tree::default(),
+        };
+        run.steps(&mut parameters, &mut manifest, &mut saver)?;
+        manifest.stage = index + 1;
+        manifest.step = 0;
+    }
+    saver.wait()?;
+    Ok(Outcome {
+        manifest,
+        parent: saver.parent,
+        parameters,
+    })
+}
+
+/// A stage's documents, and those of them that are kept back. Each hundredth or so is kept, by its place.
+fn documents(shared: &Shared<'_>, stage: &Stage) -> (Vec<Document>, Vec<Document>) {
+    let (mut training, mut validation) = (Vec::new(), Vec::new());
+    let all = stage
+        .data
+        .iter()
+        .filter_map(|name| shared.prepared.documents.get(name));
+    let mut owed = 0.0;
+    for document in all.flat_map(|documents| documents.iter()) {
+        owed += stage.validation;
+        if owed >= 1.0 {
+            owed -= 1.0;
+            validation.push(document.clone());
+        } else {
+            training.push(document.clone());
+        }
+    }
+    // What is learned from is not kept back: a source may be taken more than once.
+    let learned: HashSet<&[u32]> = training
+        .iter()
+        .map(|document| &document.tokens[..])
+        .collect();
+    validation.retain(|document| !learned.contains(&document.tokens[..]));
+    (training, validation)
+}
+
+struct StageRun<'a> {
+    shared: &'a Shared<'a>,
+    stage: &'a Stage,
+    decoder: Decoder,
+    batches: Batches,
+    validation: Batches,
+    optimizer: Optimizer,
+    collective: &'a mut dyn Collective,
+    tree: Tree,
+}
+
+impl StageRun<'_> {
+    fn is_first(&self) -> bool {
+        self.collective.rank() == 0
+    }
+
+    /// Tells what happened; the answer is whether to go on.
+    fn tell(&self, event: &Event) -> bool {
+        !self.is_first() || (self.shared.on_event)(event)
+    }
+
+    fn steps(
+        &mut self,
+        parameters: &mut [f32],
+        manifest: &mut Manifest,
+        saver: &mut Saver,
+    ) -> Result<()> {
+        let stage = self.stage;
+        let mut go_on = self.tell(&Event::Stage {
+            name: stage.name.clone(),
+            step: manifest.step,
+            steps: stage.steps,
+            tokens: self.batches.tokens(),
+            documents: self.batches.len(),
+            parameters: parameters.len(),
+        });
+        while manifest.step < stage.steps {
+            let step = manifest.step;
+            let started = Instant::now();
+            let rate = stage.optimizer.learning_rate * stage.schedule.factor(step, stage.steps);
+            let (loss, norm) = self.step(parameters, step, rate)?;
+            manifest.step += 1;
+            let tokens = stage.batch * stage.sequence;
+            let flops = self.flops(tokens);
+            manifest.tokens += tokens as u64;
+            manifest.flops += flops;
+            go_on &= self.tell(&Event::Step(Step {
+                stage: stage.name.clone(),
+                step: manifest.step,
+                steps: stage.steps,
+                loss,
+                learning_rate: rate,
+                gradient_norm: norm,
+                tokens,
+                flops,
+                seconds: started.elapsed().as_secs_f64(),
+            }));
+            let is_last = manifest.step == stage.steps;
+            if is_last || manifest.step.is_multiple_of(stage.validate_every) {
+                go_on &= self.validate(parameters, manifest);
+            }
+            // All ranks stop together, at the same step.
+            let due = is_last
+                || manifest
+                    .step
+                    .is_multiple_of(self.shared.recipe.checkpoint.every);
+            let mut word = [if go_on { 0.0 } else { STOP }];
+            self.collective.all_gather(&mut word);
+            if due || word[0] >= STOP {
+                let saved = self.save(parameters, manifest, saver, word[0] >= STOP);
+                let mut failed = [if saved.is_err() { FAILED } else { 0.0 }];
+                self.collective.all_gather(&mut failed);
+                saved?;
+                if failed[0] >= FAILED || word[0] >= STOP {
+                    return Err(TrainError::Stopped);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One step: this rank's micro-batches, the sum over all, the optimizer. Returns the loss of all, in
+    /// nats a token, and the gradient's norm.
+    fn step(&mut self, parameters: &mut [f32], step: u64, rate: f64) -> Result<(f64, f64)> {
+        let all = self.batches.step(step, self.stage.micro_batch);
+        let own = all.len() / self.collective.size();
+        let from = self.collective.rank() * own;
+        let cpu = self.decoder.cpu();
+        let mut losses = vec![0.0; 2 * all.len()];
+        for index in from..from + own {
+            let mut gradient = self.tree.leaf(parameters.len());
+            let loss = self
+                .decoder
+                .loss_and_gradient(parameters, &all[index], &mut gradient);
+            losses[2 * index] = loss.sum;
+            losses[2 * index + 1] = loss.targets as f64;
+            self.tree.push(cpu, self.decoder.pool(), gradient);
+        }
+        let mut gradient = self.tree.sum().unwrap_or_default();
+        self.collective.all_reduce(cpu, &mut gradient);
+        self.collective.all_gather(&mut losses);
+        let pairs = losses.as_chunks::<2>().0.iter();
+        let (sum, targets) = pairs.fold((0.0, 0.0), |(sum, n), [loss, targets]| {
+            (sum + loss, n + targets)
+        });
+        let loss = if targets == 0.0 { 0.0 } else { sum / targets };
+        let is_broken =
+            |range: &std::ops::Range<usize>| gradient[range.clone()].iter().any(|x| !x.is_finite());
+        if !loss.is_finite()
+            || !crate::optimizer::norm(cpu, self.decoder.pool(), &gradient).is_finite()
+        {
+            let broken = self
+                .shared
+                .layout
+                .tensors
+                .iter()
+                .find(|tensor| is_broken(&tensor.range));
+            return Err(TrainError::Diverged {
+                stage: self.stage.name.clone(),
+                step: step + 1,
+                tensor: broken.map_or_else(|| "the loss".to_owned(), |tensor| tensor.name.clone()),
+            });
+        }
+        let layout = &self.shared.layout;
+        let norm = self.optimizer.step(
+            cpu,
+            self.decoder.pool(),
+            layout,
+            parameters,
+            &gradient,
+            rate,
+        );
+        self.tree.give_back(gradient);
+        Ok((loss, norm))
+    }
+
+    /// The loss on what was kept back, computed by the first rank.
+    fn validate(&mut self, parameters: &[f32], manifest: &mut Manifest) -> bool {
+        let mut sums = [0.0, 0.0];
+        if self.is_first() {
+            let mut loss = Loss::default();
+            for batch in self.validation.all(self.stage.micro_batch) {
+                let part = self.decoder.loss(parameters, &batch);
+                loss.sum += part.sum;
+                loss.targets += part.targets;
+            }
+            sums = [loss.sum, loss.targets as f64];
+        }
+        self.collective.all_gather(&mut sums);
+        if sums[1] == 0.0 {
+            return true;
+        }
+        let loss = sums[0] / sums[1];
+        manifest.val_loss = Some(loss);
+        let stage = self.stage.name.clone();
+        self.tell(&Event::Validated {
+            stage,
+            step: manifest.step,
+            loss,
+        })
+    }
+
+    /// Six operations a parameter and token, and attention's: twelve a layer, width and key seen, of which
+    /// a causal mask leaves half.
+    fn flops(&self, tokens: usize) -> f64 {
+        let config = self.decoder.config();
+        let width = config.num_attention_heads * config.head_dim;
+        let attention = 6 * config.layers.len() * width * self.stage.sequence;
+        (6 * self.shared.layout.len + attention) as f64 * tokens as f64
+    }
+
+    /// Hands a checkpoint to the thread that writes it. With `now` it is durable when this returns.
+    fn save(
+        &mut self,
+        parameters: &[f32],
+        manifest: &Manifest,
+        saver: &mut Saver,
+        now: bool,
+    ) -> Result<()> {
+        if !self.is_first() {
+            return Ok(());
+        }
+        saver.wait()?;
+        let folder = checkpoints(&self.shared.options.out);
+        let done: u64 = self.shared.recipe.stage[..manifest.stage]
+            .iter()
+            .map(|stage| stage.steps)
+            .sum();
+        let path = folder.join(format!("step-{:08}", done + manifest.step));
+        self.tell(&Event::Saving { path: path.clone() });
+        let state: State = self.optimizer.state().clone();
+        let numbers = Numbers {
+            parameters: parameters.to_vec(),
+            state: Some(state),
+        };
+        let mut manifest = manifest.clone();
+        if manifest.step == self.stage.steps {
+            // The next stage begins with a new optimizer.
+            manifest.stage += 1;
+            manifest.step = 0;
+        }
+        manifest.parent.clone_from(&saver.parent);
+        let layout = self.shared.layout.clone();
+        let (texts, keep) = (
+            self.shared.prepared.texts.clone(),
+            self.shared.recipe.checkpoint.keep.max(1),
+        );
+        let numbers = if manifest.step == 0 {
+            Numbers {
+                state: None,
+                ..numbers
+            }
+        } else {
+            numbers
+        };
+        saver.writing = Some(std::thread::spawn(move || {
+            let digest = checkpoint::save(&path, &layout, &numbers, &texts, &mut manifest)?;
+            let all = checkpoint::list(&folder);
+            for old in &all[..all.len().saturating_sub(keep)] {
+                std::fs::remove_dir_all(old).map_err(|source| TrainError::File {
+                    path: old.clone(),
+                    source,
+                })?;
+            }
+            Ok(digest)
+        }));
+        if now { saver.wait() } else { Ok(()) }
+    }
+}
+
+/// The checkpoint that is being written.
+struct Saver {
+    parent: Option<String>,
+    writing: Option<JoinHandle<Result<String>>>,
+}
+
+impl Saver {
+    fn wait(&mut self) -> Result<()> {
+        if let Some(writing) = self.writing.take() {
+            let digest = writing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            self.parent = Some(digest);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+use super::*;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const RECIPE: &str = r#"
+name = "sums"
+seed = 11
+[tokenizer]
+vocab_size = 300
+[model]
+hidden_size = 32
+intermediate_size = 48
+num_hidden_layers = 2
+num_attention_heads = 4
+num_key_value_heads = 2
+context = 48
+[[data]]
+name = "text"
+files = ["*.txt"]
+form = "text"
+licence = "CC0-1.0"
+[[data]]
+name = "talk"
+files = ["talk.jsonl"]
+form = "chat"
+weight = 1.5
+[[stage]]
+name = "pretrain"
+kind = "pretrain"
+data = ["text"]
+steps = 9
+batch = 8
+micro_batch = 2
+sequence = 32
+validation = 0.1
+validate_every = 4
+[stage.optimizer]
+rule = "muon"
+learning_rate = 0.01
+[stage.schedule]
+curve = "wsd"
+warmup = 2
+[[stage]]
+name = "sft"
+kind = "sft"
+data = ["talk"]
+steps = 5
+batch = 4
+micro_batch = 1
+sequence = 48
+recompute = true
+z_loss = 1e-4
+[stage.optimizer]
+learning_rate = 0.003
+[checkpoint]
+every = 3
+keep = 2
+"#;
+
+/// A folder with a recipe and its data.
+fn folder() -> (tempfile::TempDir, Recipe) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut text, mut talk) = (String::new(), String::new());
+    for i in 0..60u32 {
+        writeln!(text, "{i} and {} are {}.\nThat is so.\n", i % 7, i + i % 7).unwrap();
+        let answer = format!("It is {}.", i + 1);
+        let question = format!("What comes after {i}?");
+        let messages = serde_json::json!({ "messages": [
+            { "role": "user", "content": question }, { "role": "assistant", "content": answer },
+        ] });
+        writeln!(talk, "{messages}").unwrap();
+    }
+    std::fs::write(folder.path().join("a.txt"), text).unwrap();
+    std::fs::write(folder.path().join("talk.jsonl"), talk).unwrap();
+    let path = folder.path().join("recipe.toml");
+    std::fs::write(&path, RECIPE).unwrap();
+    let recipe = Recipe::read(&path).unwrap();
+    (folder, recipe)
+}
+
+fn options(folder: &Path, out: &str, workers: usize, threads: usize) -> Options {
+    Options {
+        recipe: folder.join("recipe.toml"),
+        out: folder.join(out),
+        workers,
+        threads,
+        cpu: Cpu::best(),
+    }
+}
+
+#[test]
+fn workers_threads_and_being_broken_off_change_no_bit() {
+    let (folder, recipe) = folder();
+    let mut sums = BTreeSet::new();
+    let steps = Mutex::new(Vec::new());
+    for (workers, threads) in [(1, 1), (1, 2), (2, 1), (4, 1)] {
+        let options = options(
+            folder.path(),
+            &format!("w{workers}t{threads}"),
+            workers,
+            threads,
+        );
+        let finished = run(&recipe, &options, &|event| {
+            if let Event::Step(step) = event {
+                steps.lock().unwrap().push((
+                    step.stage.clone(),
+                    step.step,
+                    step.loss.to_bits(),
+                    step.gradient_norm.to_bits(),
+                ));
+            }
+            true
+        })
+        .unwrap();
+        assert!(finished.val_loss.is_some_and(f64::is_finite));
+        assert_eq!(finished.manifest.steps_total, 14);
+        sums.insert(finished.weights_sha256);
+        // Nothing of before remains, and a finished run stays what it is.
+        assert_eq!(checkpoint::list(&checkpoints(&options.out)).len(), 2);
+        sums.insert(run(&recipe, &options, &|_| true).unwrap().weights_sha256);
+    }
+    let steps = steps.into_inner().unwrap();
+    assert_eq!(steps.len(), 4 * 14);
+    assert!(steps.chunks(14).all(|chunk| chunk == &steps[..14]));
+
+    // Stopped at every step in turn, each time on other ranks.
+    let options_of = |i: u64| options(folder.path(), "broken", 1 << (i % 3), 1);
+    let mut i = 0;
+    let finished = loop {
+        let n = AtomicU64::new(0);
+        let result = run(&recipe, &options_of(i), &|event| {
+            !matches!(event, Event::Step(_)) || n.fetch_add(1, Ordering::Relaxed) < 2
+        });
+        i += 1;
+        match result {
+            Ok(finished) => break finished,
+            Err(TrainError::Stopped) => assert!(i < 14),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(i > 3);
+    sums.insert(finished.weights_sha256.clone());
+    assert_eq!(sums.len(), 1, "{sums:?}");
+
+    // The model is one that is read as any other, and its lineage holds.
+    let loaded = terang_model::bundle::LoadedModel::open(&finished.model).unwrap();
+    assert!(loaded.template.is_some());
+    assert_eq!(loaded.config.hidden_size, 32);
+    let (manifest, _) = checkpoint::verify(&finished.model).unwrap();
+    assert_eq!(manifest.data[0].licence, "CC0-1.0");
+    assert_eq!(manifest.data[1].documents, 60);
+    assert!(manifest.parent.is_some());
+}
+
+#[test]
+fn the_loss_falls() {
+    let (folder, mut recipe) = folder();
+    recipe.stage[0].steps = 60;
+    let losses = Mutex::new(Vec::new());
+    run(&recipe, &options(folder.path(), "out", 1, 2), &|event| {
+        if let Event::Step(step) = event {
+            losses.lock().unwrap().push(step.loss);
+        }
+        true
+    })
+    .unwrap();
+    let losses = losses.into_inner().unwrap();
+    assert!((losses[0] - 300f64.ln()).abs() < 0.3, "{}", losses[0]);
+    assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_nothing_is_lost() {
+    let (folder, recipe) = folder();
+    let run_with = |recipe: &Recipe, out: &str, workers| {
+        run(recipe, &options(folder.path(), out, workers, 1), &|_| true)
+    };
+    let error = |result: Result<Finished>| result.unwrap_err().to_string();
+    assert!(error(run_with(&recipe, "a", 3)).contains("powers of two"));
+    assert!(error(run_with(&recipe, "a", 8)).contains("at most 4"));
+
+    run_with(&recipe, "a", 1).unwrap();
+    let mut other = recipe.clone();
+    other.seed = 12;
+    assert!(error(run_with(&other, "a", 1)).contains("the recipe is another"));
+
+    // A shard that was changed is named.
+    let latest = checkpoint::list(&checkpoints(&folder.path().join("a")))
+        .pop()
+        .unwrap();
+    let path = latest.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let message = error(run_with(&recipe, "a", 1));
+    assert!(
+        message.contains("model.safetensors") && message.contains("SHA-256"),
+        "{message}"
+    );
+
+    // Numbers that overflow end the run and name a tensor.
+    let mut wild = recipe.clone();
+    wild.stage[0].optimizer = crate::optimizer::Settings {
+        learning_rate: 10.0,
+        clip: 0.0,
+        weight_decay: 100.0,
+        ..Default::default()
+    };
+    wild.stage[0].steps = 400;
+    let message = error(run_with(&wild, "wild", 2));
+    assert!(
+        message.contains("stage pretrain, step") && message.contains("finite"),
+        "{message}"
+    );
+
+    let held = lock(&folder.path().join("held")).unwrap();
+    assert!(error(run_with(&recipe, "held", 1)).contains("another run"));
+    drop(held);
+
+    std::fs::write(folder.path().join("a.txt"), "").unwrap();
+    assert!(error(run_with(&recipe, "b", 1)).contains("less than one sequence"));
+    std::fs::remove_file(folder.path().join("a.txt")).unwrap();
+    assert!(error(run_with(&recipe, "b", 1)).contains("no file fits *.txt"));
+}
