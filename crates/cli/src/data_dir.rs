@@ -60,6 +60,11 @@ impl DataDir {
         }
     }
 
+    /// Folders of training runs.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// Settings of the server.
     pub(crate) fn config(&self) -> PathBuf {
         self.root.join("terang.toml")

@@ -68,6 +68,8 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Tokenizer {
             what: args::Tokenizer::Train(args),
         } => commands::tokenizer::run(cli.compute, args),
+        Verb::Train(args) => commands::train::run(&data()?, cli.compute, args),
+        Verb::Verify(args) => commands::verify::run(args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args, false),
         Verb::Key { what } => commands::key::run(&data()?, what),
         Verb::Backup(args) => commands::backup::backup(&data()?, args),

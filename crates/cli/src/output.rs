@@ -38,6 +38,16 @@ pub(crate) fn json(value: &impl Serialize) -> Outcome<()> {
     write(&(escaped(&text) + "\n"))
 }
 
+/// Writes `value` as one line of JSON.
+pub(crate) fn json_line(value: &impl Serialize) -> Outcome<()> {
+    let text = serde_json::to_string(value).map_err(|e| {
+        fail(Msg::OutputFailed {
+            reason: e.to_string(),
+        })
+    })?;
+    write(&(escaped(&text) + "\n"))
+}
+
 /// JSON in which the control characters that its grammar allows in the clear are escaped too: a
 /// terminal obeys U+009B as it obeys ESC [.
 fn escaped(json: &str) -> String {

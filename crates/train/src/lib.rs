@@ -14,9 +14,11 @@ pub mod collective;
 pub mod corpus;
 mod count;
 pub mod decoder;
+pub mod export;
 pub mod optimizer;
 mod parallel;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod tokenizer;
 
@@ -162,6 +164,14 @@ pub enum TrainError {
         step: u64,
         /// The first gradient that is broken.
         tensor: String,
+    },
+    /// A model cannot be written in the form that was asked for.
+    #[error("{path}: {reason}")]
+    Export {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// A model has a part that training has no gradient for.
     #[error("a model of the family {architecture} with {what} cannot be trained yet")]

@@ -6,6 +6,7 @@ mod chat;
 mod models;
 mod serve;
 mod tokenizer;
+mod train;
 mod wrong;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
 pub(crate) use self::serve::{Backup, Doctor, Key, KeyCreate, KeyRevoke, Restore, Serve};
 pub(crate) use self::tokenizer::{Tokenizer, TrainTokenizer};
+pub(crate) use self::train::{Train, Verify};
 use crate::compute::Compute;
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
@@ -121,6 +123,21 @@ A broken download goes on where it stopped when the command is given again.")]
         #[command(subcommand)]
         what: Eval,
     },
+    /// Make a model of one's own
+    #[command(after_help = "Examples:
+  terang train --recipe recipes/smoke.toml
+  terang train --recipe recipes/smoke.toml --out run --workers 2 --json
+  terang chat --model run/model
+
+A recipe names its data, the model's shape and the stages. A run that was broken off goes on where it was
+when the command is given again. The weights are the same, bit for bit, for any number of threads and
+workers. Metrics are in metrics.jsonl and, at the end, as plots in report.html.")]
+    Train(Train),
+    /// Check a checkpoint against its manifest
+    #[command(after_help = "Examples:
+  terang verify run/model
+  terang verify run/checkpoints/step-00000200 --json")]
+    Verify(Verify),
     /// Make a tokenizer of one's own
     #[command(after_help = "Examples:
   terang tokenizer train --vocab-size 8192 --out tokenizer.json book.txt")]

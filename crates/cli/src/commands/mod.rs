@@ -11,3 +11,5 @@ pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod tokenizer;
+pub(crate) mod train;
+pub(crate) mod verify;

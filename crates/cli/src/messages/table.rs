@@ -440,6 +440,32 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "{path}: {tokens} tokens from {words} words in {seconds} s",
         "{path}: {tokens} token dari {words} kata dalam {seconds} dtk";
 
+    // train.
+    LabelPreparing { source } = "preparing {source}", "menyiapkan {source}";
+    LabelStage { stage } = "{stage}", "{stage}";
+    TrainStage { stage, parameters, tokens } =
+        "{stage}: {parameters} parameters, {tokens} tokens of text",
+        "{stage}: {parameters} parameter, {tokens} token teks";
+    TrainStep { stage, curve, loss, rate, norm, speed, share } =
+        "{stage} {curve} loss {loss}  rate {rate}  norm {norm}  {speed} tokens/s, {share}% of the limit",
+        "{stage} {curve} loss {loss}  laju {rate}  norma {norm}  {speed} token/dtk, {share}% dari batas";
+    TrainValidated { stage, step, loss } =
+        "{stage}, step {step}: validation loss {loss}",
+        "{stage}, langkah {step}: loss validasi {loss}";
+    TrainStopped { path } =
+        "stopped; saved in {path}. The same command goes on from there",
+        "dihentikan; tersimpan di {path}. Perintah yang sama melanjutkannya";
+    TrainDone { path, val_loss, speed, sha256, report } =
+        "{path}: validation loss {val_loss}, {speed} tokens/s\nweights SHA-256 {sha256}\nplots: {report}\ntalk to it: terang chat --model {path}",
+        "{path}: loss validasi {val_loss}, {speed} token/dtk\nSHA-256 bobot {sha256}\ngrafik: {report}\nbicaralah dengannya: terang chat --model {path}";
+    Plain { text } = "{text}", "{text}";
+
+    // verify.
+    VerifyDone { path, name, files, parent } =
+        "{path}: {name}, {files} files are as the manifest has them; made from {parent}",
+        "{path}: {name}, {files} berkas sesuai dengan manifes; dibuat dari {parent}";
+    VerifyFirst {} = "nothing before it", "tidak ada sebelumnya";
+
     // bench.
     LabelLimits {} = "the machine's limits", "batas mesin";
     LabelPrefill { tokens } = "prefill {tokens}", "prapengisian {tokens}";

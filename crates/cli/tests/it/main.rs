@@ -21,4 +21,5 @@ mod support;
 #[cfg(unix)]
 mod terminal;
 mod tokenizers;
+mod training;
 mod usage;

@@ -258,24 +258,33 @@ fn parse_row(cursor: &mut Cursor<'_>, path: &Path, index: u64) -> Result<TableRo
     })
 }
 
+/// The number that stands for a storage type.
+pub(super) const fn type_id(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::Q4_0 => 2,
+        DType::Q4_1 => 3,
+        DType::Q5_0 => 6,
+        DType::Q5_1 => 7,
+        DType::Q8_0 => 8,
+        DType::Q2_K => 10,
+        DType::Q3_K => 11,
+        DType::Q4_K => 12,
+        DType::Q5_K => 13,
+        DType::Q6_K => 14,
+        DType::IQ4_NL => 20,
+        DType::BF16 => 30,
+        DType::MXFP4 => 39,
+    }
+}
+
 fn parse_dtype(cursor: &mut Cursor<'_>, path: &Path, tensor: &str) -> Result<DType> {
     let id = cursor.u32(|| format!("{tensor}: type"))?;
+    if let Some(dtype) = DType::ALL.into_iter().find(|dtype| type_id(*dtype) == id) {
+        return Ok(dtype);
+    }
     let unsupported = match id {
-        0 => return Ok(DType::F32),
-        1 => return Ok(DType::F16),
-        2 => return Ok(DType::Q4_0),
-        3 => return Ok(DType::Q4_1),
-        6 => return Ok(DType::Q5_0),
-        7 => return Ok(DType::Q5_1),
-        8 => return Ok(DType::Q8_0),
-        10 => return Ok(DType::Q2_K),
-        11 => return Ok(DType::Q3_K),
-        12 => return Ok(DType::Q4_K),
-        13 => return Ok(DType::Q5_K),
-        14 => return Ok(DType::Q6_K),
-        20 => return Ok(DType::IQ4_NL),
-        30 => return Ok(DType::BF16),
-        39 => return Ok(DType::MXFP4),
         9 => "Q8_1",
         15 => "Q8_K",
         16 => "IQ2_XXS",

@@ -9,9 +9,11 @@ mod cursor;
 mod header;
 mod metadata;
 mod value;
+mod write;
 
 pub use metadata::Metadata;
 pub use value::{Array, FromValue, Numbers, Strings, Value, ValueType};
+pub use write::{NewTensor, NewValue, write};
 
 use crate::checkpoint::{TensorSource, TensorView};
 use crate::mapped::MappedFile;
