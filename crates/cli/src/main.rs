@@ -69,6 +69,7 @@ fn run(cli: &Cli) -> Outcome<()> {
             what: args::Tokenizer::Train(args),
         } => commands::tokenizer::run(cli.compute, args),
         Verb::Train(args) => commands::train::run(&data()?, cli.compute, args),
+        Verb::Export(args) => commands::export::run(args),
         Verb::Verify(args) => commands::verify::run(args),
         Verb::Serve(args) => commands::serve::run(&data()?, cli.compute, args, false),
         Verb::Key { what } => commands::key::run(&data()?, what),

@@ -1,4 +1,4 @@
-//! Arithmetic on slices for transformer inference, with no notion of a model.
+//! Arithmetic on slices for transformers, with no notion of a model.
 //!
 //! Every kernel has a plain scalar version that *defines* the result, the order of each
 //! floating-point operation included (numerics profile `terang-cpu-1`). The AVX2, AVX-512 and NEON

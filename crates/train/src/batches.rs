@@ -198,9 +198,9 @@ fn weighted(windows: &[Window], sequence: usize, micro_batch: usize) -> Vec<Micr
         .chunks(micro_batch)
         .map(|windows| {
             let mut batch = MicroBatch::default();
-            windows
-                .iter()
-                .for_each(|window| append(&mut batch, window, sequence));
+            for window in windows {
+                append(&mut batch, window, sequence);
+            }
             batch
         })
         .collect();

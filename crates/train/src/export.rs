@@ -13,21 +13,21 @@ use terang_model::config::{Config, RopePairing};
 use terang_model::gguf::{NewTensor, NewValue, write};
 use terang_model::tokenizer::PreTokenizer;
 
-/// Storage types that weights can be written in.
-pub const TYPES: [DType; 5] = [
-    DType::F32,
-    DType::F16,
-    DType::Q8_0,
-    DType::Q4_1,
-    DType::Q4_0,
+/// Files of a folder that Hugging Face's library reads.
+const HF_FILES: [&str; 5] = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
 ];
 
 /// Writes the model in folder `model` to the GGUF file `out`, its matrices as `dtype`. A matrix whose rows
-/// are no whole blocks is written as `F16`, as llama.cpp's converter does.
+/// are no whole blocks is written as `F16`, as llama.cpp's converter does. Returns the file's bytes.
 ///
 /// # Errors
 /// [`TrainError::Export`] if the model has what this cannot write, and those of reading and writing.
-pub fn gguf(model: &Path, out: &Path, dtype: DType) -> Result<()> {
+pub fn gguf(model: &Path, out: &Path, dtype: DType) -> Result<u64> {
     let loaded = LoadedModel::open(model)?;
     let layout = Layout::new(&loaded.config)?;
     let wrong = |reason: &str| TrainError::Export {
@@ -80,7 +80,29 @@ pub fn gguf(model: &Path, out: &Path, dtype: DType) -> Result<()> {
         .and_then(|()| file.flush())
         .map_err(on)?;
     file.get_ref().sync_all().map_err(on)?;
-    fs::rename(&part, out).map_err(on)
+    let bytes = file.get_ref().metadata().map_err(on)?.len();
+    fs::rename(&part, out).map_err(on)?;
+    Ok(bytes)
+}
+
+/// Writes what Hugging Face's library reads of the model in folder `model` to the folder `out`. Returns the
+/// bytes.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn hf(model: &Path, out: &Path) -> Result<u64> {
+    LoadedModel::open(model)?;
+    let on = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TrainError::File { path, source }
+    };
+    fs::create_dir_all(out).map_err(on(out))?;
+    let mut bytes = 0;
+    for name in HF_FILES {
+        let from = terang_model::checkpoint::folder_file(model, name)?;
+        bytes += fs::copy(&from, out.join(name)).map_err(on(&out.join(name)))?;
+    }
+    Ok(bytes)
 }
 
 fn encode(dtype: DType, numbers: &[f32], columns: usize) -> Vec<u8> {

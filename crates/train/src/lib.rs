@@ -1,5 +1,8 @@
-//! Making models of one's own. What is here so far: byte-level BPE tokenizers.
+//! Making models of one's own: tokenizers, and training from text to a model that talks.
 //!
+//! - [`run`]: a recipe's stages one after the other. [`recipe`], [`corpus`], [`batches`]: what it learns from.
+//! - [`decoder`]: loss and gradients. [`optimizer`], [`collective`]: a step of all ranks.
+//! - [`checkpoint`], [`export`], [`report`]: what is left of it.
 //! - [`bpe`]: merges learned from counted words. `count`: words of files, on several threads.
 //! - [`tokenizer`]: all of it, from files to a `tokenizer.json`.
 //!

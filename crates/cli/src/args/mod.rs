@@ -20,7 +20,7 @@ pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
 pub(crate) use self::serve::{Backup, Doctor, Key, KeyCreate, KeyRevoke, Restore, Serve};
 pub(crate) use self::tokenizer::{Tokenizer, TrainTokenizer};
-pub(crate) use self::train::{Train, Verify};
+pub(crate) use self::train::{Export, Form, Quantize, Train, Verify};
 use crate::compute::Compute;
 use crate::messages::{Lang, Msg};
 use crate::problem::{Problem, misuse};
@@ -133,6 +133,12 @@ A recipe names its data, the model's shape and the stages. A run that was broken
 when the command is given again. The weights are the same, bit for bit, for any number of threads and
 workers. Metrics are in metrics.jsonl and, at the end, as plots in report.html.")]
     Train(Train),
+    /// Write a model that was trained in another form
+    #[command(after_help = "Examples:
+  terang export run/model
+  terang export run/model --quantize q4_1 --out mine.gguf
+  terang export run/model --to hf --out folder")]
+    Export(Export),
     /// Check a checkpoint against its manifest
     #[command(after_help = "Examples:
   terang verify run/model

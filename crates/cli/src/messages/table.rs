@@ -460,6 +460,9 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "{path}: loss validasi {val_loss}, {speed} token/dtk\nSHA-256 bobot {sha256}\ngrafik: {report}\nbicaralah dengannya: terang chat --model {path}";
     Plain { text } = "{text}", "{text}";
 
+    // export.
+    ExportDone { path, bytes } = "{path}: {bytes} bytes", "{path}: {bytes} bita";
+
     // verify.
     VerifyDone { path, name, files, parent } =
         "{path}: {name}, {files} files are as the manifest has them; made from {parent}",

@@ -119,6 +119,55 @@ fn a_model_is_made_the_same_for_any_workers_and_threads_also_when_killed() {
         "What does a cat like?",
     ]);
     assert!(!answer.succeeds().stdout.trim().is_empty());
+    // Written as a GGUF file it says the same, but for what quantizing takes.
+    let gguf = place.path("mine.gguf");
+    let gguf = gguf.to_str().unwrap();
+    place
+        .run(&["export", model, "--quantize", "f32", "--out", gguf])
+        .succeeds();
+    let asked = |model: &str| {
+        let arguments = [
+            "chat",
+            "--model",
+            model,
+            "--temperature",
+            "0",
+            "--max-tokens",
+            "12",
+            "Apa warna langit?",
+        ];
+        place.run(&arguments).succeeds().stdout
+    };
+    assert_eq!(asked(gguf), asked(model));
+    for quantize in ["f16", "q8_0", "q4_1", "q4_0"] {
+        let told = place
+            .run(&[
+                "export",
+                model,
+                "--quantize",
+                quantize,
+                "--out",
+                gguf,
+                "--json",
+            ])
+            .succeeds();
+        let told: Value = serde_json::from_str(&told.stdout).unwrap();
+        assert_eq!(told["bytes"], std::fs::metadata(gguf).unwrap().len());
+        assert!(!asked(gguf).trim().is_empty());
+    }
+    let folder = place.path("hf");
+    place
+        .run(&[
+            "export",
+            model,
+            "--to",
+            "hf",
+            "--out",
+            folder.to_str().unwrap(),
+        ])
+        .succeeds();
+    assert_eq!(asked(folder.to_str().unwrap()), asked(model));
+
     let weights = place.path("killed/model/model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -43,6 +43,7 @@ impl<'a> View<'a> {
     }
 
     /// The same memory with rows and columns swapped.
+    #[must_use]
     pub const fn transposed(self) -> Self {
         Self {
             data: self.data,

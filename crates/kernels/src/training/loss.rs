@@ -85,7 +85,7 @@ pub(super) fn largest(x: &[f32]) -> f32 {
         for i in 0..16 {
             lanes[i] = if x[i] > lanes[i] { x[i] } else { lanes[i] };
             // Infinities and NaN leave a NaN here.
-            broken[i] = (x[i] * 0.0) + broken[i];
+            broken[i] += x[i] * 0.0;
         }
     }
     for (x, lane) in rest.iter().zip(&mut lanes) {

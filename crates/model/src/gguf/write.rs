@@ -104,13 +104,15 @@ fn put(out: &mut Vec<u8>, value: &NewValue) {
             kind(out, ValueType::Array);
             kind(out, ValueType::String);
             out.extend((texts.len() as u64).to_le_bytes());
-            texts.iter().for_each(|text| string(out, text));
+            for text in texts {
+                string(out, text);
+            }
         }
         NewValue::I32s(numbers) => {
             kind(out, ValueType::Array);
             kind(out, ValueType::I32);
             out.extend((numbers.len() as u64).to_le_bytes());
-            numbers.iter().for_each(|x| out.extend(x.to_le_bytes()));
+            out.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
         }
     }
 }

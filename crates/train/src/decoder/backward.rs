@@ -84,7 +84,7 @@ impl Decoder {
             .zip(gated_out.chunks_mut(part * ffn))
             .collect();
         for_parts(&pool, parts, |(gate_up, out)| {
-            gated(cpu, Gate::Silu, gate_up, ffn, out)
+            gated(cpu, Gate::Silu, gate_up, ffn, out);
         });
         products.weight_gradient(
             d_stream,

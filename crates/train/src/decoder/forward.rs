@@ -141,7 +141,7 @@ impl Decoder {
             .zip(gated_out.chunks_mut(chunk * ffn))
             .collect();
         crate::parallel::for_parts(&pool, parts, |(gate_up, out)| {
-            gated(cpu, Gate::Silu, gate_up, ffn, out)
+            gated(cpu, Gate::Silu, gate_up, ffn, out);
         });
         output.copy_from_slice(middle);
         self.products
