@@ -4,7 +4,7 @@
 //! carries a manifest: what it was made from, by digests, up to the checkpoint before it.
 
 use crate::corpus::hex;
-use crate::decoder::Layout;
+use crate::decoder::Table;
 use crate::optimizer::State;
 use crate::{Result, TrainError};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ use terang_model::{TensorSource as _, TensorView};
 /// The manifest's file.
 pub const MANIFEST: &str = "manifest.json";
 const WEIGHTS: &str = "model.safetensors";
+/// The weights' file where they are an adapter's, by the name that the library PEFT has for it.
+const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 const STATE: &str = "optimizer.safetensors";
 
 /// Where a checkpoint is from.
@@ -52,6 +54,21 @@ pub struct Manifest {
     pub parent: Option<String>,
     /// The SHA-256 of each file beside this one.
     pub files: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// The SHA-256 of the weights' file.
+    pub fn weights_sha256(&self) -> Option<&str> {
+        let file = self
+            .files
+            .get(WEIGHTS)
+            .or_else(|| self.files.get(ADAPTER_WEIGHTS));
+        file.map(String::as_str)
+    }
+}
+
+fn weights_file(is_adapter: bool) -> &'static str {
+    if is_adapter { ADAPTER_WEIGHTS } else { WEIGHTS }
 }
 
 /// What is known of a source.
@@ -94,7 +111,7 @@ pub type Texts = BTreeMap<String, String>;
 /// [`TrainError::File`]; then `dir` is as it was.
 pub fn save(
     dir: &Path,
-    layout: &Layout,
+    table: &Table,
     numbers: &Numbers,
     texts: &Texts,
     manifest: &mut Manifest,
@@ -126,25 +143,24 @@ pub fn save(
     };
     let metadata: BTreeMap<String, String> = [("format".to_owned(), "pt".to_owned())].into();
     let names = |prefix: &str| {
-        layout
+        table
             .tensors
             .iter()
             .map(|t| format!("{prefix}{}", t.name))
             .collect::<Vec<_>>()
     };
-    file(WEIGHTS, &|out| {
-        let names = names("");
-        write(
-            out,
-            &tensors(layout, &names, &numbers.parameters),
-            &metadata,
-        )
-    })?;
+    file(
+        weights_file(texts.contains_key("adapter_config.json")),
+        &|out| {
+            let names = names("");
+            write(out, &tensors(table, &names, &numbers.parameters), &metadata)
+        },
+    )?;
     if let Some(state) = &numbers.state {
         file(STATE, &|out| {
             let (m, v) = (names("m."), names("v."));
-            let mut all = tensors(layout, &m, &state.m);
-            all.extend(tensors(layout, &v, &state.v));
+            let mut all = tensors(table, &m, &state.m);
+            all.extend(tensors(table, &v, &state.v));
             write(out, &all, &metadata)
         })?;
         file("optimizer.json", &|out| {
@@ -178,8 +194,8 @@ pub fn save(
     Ok(hex(&Sha256::digest(text.as_bytes())))
 }
 
-fn tensors<'a>(layout: &'a Layout, names: &'a [String], data: &'a [f32]) -> Vec<NewTensor<'a>> {
-    let named = layout.tensors.iter().zip(names);
+fn tensors<'a>(table: &'a Table, names: &'a [String], data: &'a [f32]) -> Vec<NewTensor<'a>> {
+    let named = table.tensors.iter().zip(names);
     named
         .map(|(t, name)| NewTensor {
             name,
@@ -194,12 +210,13 @@ fn tensors<'a>(layout: &'a Layout, names: &'a [String], data: &'a [f32]) -> Vec<
 /// # Errors
 /// [`TrainError::Tampered`] names the file whose digest is another; [`TrainError::File`] and
 /// [`TrainError::Words`] where files are missing or broken.
-pub fn load(dir: &Path, layout: &Layout) -> Result<(Manifest, String, Numbers)> {
+pub fn load(dir: &Path, table: &Table) -> Result<(Manifest, String, Numbers)> {
     let (manifest, digest) = verify(dir)?;
-    let weights = Safetensors::open(&dir.join(WEIGHTS))?;
+    let weights =
+        Safetensors::open(&dir.join(weights_file(manifest.files.contains_key(ADAPTER_WEIGHTS))))?;
     let read = |source: &Safetensors, prefix: &str| -> Result<Vec<f32>> {
-        let mut out = vec![0.0; layout.len];
-        for tensor in &layout.tensors {
+        let mut out = vec![0.0; table.len];
+        for tensor in &table.tensors {
             let view: TensorView<'_> = source.require(&format!("{prefix}{}", tensor.name))?;
             let other = TrainError::OtherModel {
                 path: dir.to_owned(),

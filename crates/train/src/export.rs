@@ -41,7 +41,7 @@ pub fn gguf(model: &Path, out: &Path, dtype: DType) -> Result<u64> {
     }
     let metadata = metadata(model, &loaded, dtype)?;
     let mut tensors = Vec::new();
-    for tensor in &layout.tensors {
+    for tensor in &layout.table.tensors {
         let view = loaded.tensors.require(&tensor.name)?;
         if view.dtype != DType::F32 || view.shape != tensor.shape {
             return Err(wrong(
@@ -137,7 +137,7 @@ fn rows_of(name: &str, numbers: Vec<f32>, config: &Config) -> Vec<f32> {
     out
 }
 
-fn gguf_name(name: &str) -> Option<String> {
+pub(crate) fn gguf_name(name: &str) -> Option<String> {
     let fixed = match name {
         "model.embed_tokens.weight" => Some("token_embd.weight"),
         "model.norm.weight" => Some("output_norm.weight"),

@@ -10,6 +10,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod base;
 pub mod batches;
 pub mod bpe;
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod corpus;
 mod count;
 pub mod decoder;
 pub mod export;
+pub mod lora;
 pub mod optimizer;
 mod parallel;
 pub mod recipe;

@@ -14,7 +14,8 @@ pub struct Recipe {
     /// Of the initial values, and of the order of the data.
     #[serde(default)]
     pub seed: u64,
-    /// The tokenizer.
+    /// The tokenizer; a model that training begins from has its own.
+    #[serde(default)]
     pub tokenizer: Tokenizer,
     /// The model's shape.
     pub model: Model,
@@ -24,30 +25,75 @@ pub struct Recipe {
     /// What is done with it, in turn.
     #[serde(default)]
     pub stage: Vec<Stage>,
+    /// Thin corrections are learned, and the model itself stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// How often it is saved.
     #[serde(default)]
     pub checkpoint: Keep,
 }
 
+/// A low-rank adapter (LoRA, arXiv:2106.09685).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    /// Rank of each correction.
+    pub rank: usize,
+    /// The correction counts `alpha / rank`.
+    pub alpha: f64,
+    /// Projections that are corrected.
+    pub targets: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        let all = [
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+        ];
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            targets: all.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
 /// The tokenizer: read, or trained on the recipe's data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Tokenizer {
     /// A `tokenizer.json`, by its path from the recipe.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Tokens in all, where it is trained.
-    #[serde(default = "default_vocab")]
     pub vocab_size: usize,
     /// How text is cut into words.
-    #[serde(default = "default_pre_tokenizer")]
     pub pre_tokenizer: String,
 }
 
-/// The model's shape, in Hugging Face's terms.
+impl Default for Tokenizer {
+    fn default() -> Self {
+        Self {
+            file: None,
+            vocab_size: 8192,
+            pre_tokenizer: "smollm".to_owned(),
+        }
+    }
+}
+
+/// The model's shape, in Hugging Face's terms, or a model to begin from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Model {
+    /// A model of the catalogue by its name, or one by its path from the recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the feed-forward layers.
@@ -61,11 +107,25 @@ pub struct Model {
     /// Longest sequence.
     pub context: usize,
     /// Base of the rotary embedding.
-    #[serde(default = "default_theta")]
     pub rope_theta: f32,
     /// The head shares the embedding's weights.
-    #[serde(default = "yes")]
     pub tie_word_embeddings: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            from: None,
+            hidden_size: 0,
+            intermediate_size: 0,
+            num_hidden_layers: 0,
+            num_attention_heads: 0,
+            num_key_value_heads: 0,
+            context: 0,
+            rope_theta: 10_000.0,
+            tie_word_embeddings: true,
+        }
+    }
 }
 
 /// What a file holds.
@@ -170,18 +230,6 @@ impl Default for Keep {
     }
 }
 
-fn default_vocab() -> usize {
-    8192
-}
-fn default_pre_tokenizer() -> String {
-    "smollm".to_owned()
-}
-fn default_theta() -> f32 {
-    10_000.0
-}
-fn yes() -> bool {
-    true
-}
 fn one() -> f64 {
     1.0
 }
@@ -239,7 +287,55 @@ impl Recipe {
     }
 
     fn check(&self) -> std::result::Result<(), String> {
+        self.check_model()?;
+        if self.stage.is_empty() {
+            return Err("stage: found none, allowed one or more ([[stage]])".to_owned());
+        }
+        for source in &self.data {
+            if !(source.weight > 0.0 && source.weight <= 1000.0) {
+                return Err(format!(
+                    "data {}: weight: found {}, allowed above 0 to 1000",
+                    source.name, source.weight
+                ));
+            }
+        }
+        self.stage
+            .iter()
+            .try_for_each(|stage| self.check_stage(stage))
+    }
+
+    fn check_model(&self) -> std::result::Result<(), String> {
         let m = &self.model;
+        if let Some(lora) = &self.lora {
+            if m.from.is_none() {
+                return Err(
+                    "lora: there is no model to correct; name one with model.from".to_owned(),
+                );
+            }
+            if lora.rank == 0 || lora.rank > terang_model::adapter::RANK_MAX {
+                return Err(format!(
+                    "lora.rank: found {}, allowed 1 to {}",
+                    lora.rank,
+                    terang_model::adapter::RANK_MAX
+                ));
+            }
+            if !(lora.alpha > 0.0 && lora.alpha.is_finite()) {
+                return Err(format!("lora.alpha: found {}, allowed above 0", lora.alpha));
+            }
+        }
+        if m.from.is_some() {
+            let shape = Model {
+                from: m.from.clone(),
+                ..Model::default()
+            };
+            if *m != shape || self.tokenizer != Tokenizer::default() {
+                return Err(
+                    "model.from: the model has its own shape and tokenizer; leave those out"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        }
         let sizes = [
             ("model.hidden_size", m.hidden_size),
             ("model.intermediate_size", m.intermediate_size),
@@ -266,20 +362,7 @@ impl Recipe {
                 m.num_key_value_heads, m.num_attention_heads
             ));
         }
-        if self.stage.is_empty() {
-            return Err("stage: found none, allowed one or more ([[stage]])".to_owned());
-        }
-        for source in &self.data {
-            if !(source.weight > 0.0 && source.weight <= 1000.0) {
-                return Err(format!(
-                    "data {}: weight: found {}, allowed above 0 to 1000",
-                    source.name, source.weight
-                ));
-            }
-        }
-        self.stage
-            .iter()
-            .try_for_each(|stage| self.check_stage(stage))
+        Ok(())
     }
 
     fn check_stage(&self, stage: &Stage) -> std::result::Result<(), String> {
@@ -330,7 +413,8 @@ impl Recipe {
                 stage.batch / stage.micro_batch
             ));
         }
-        if stage.sequence < 2 || stage.sequence > self.model.context {
+        if stage.sequence < 2 || (self.model.from.is_none() && stage.sequence > self.model.context)
+        {
             return Err(format!(
                 "stage {name}: sequence: found {}, allowed 2 to model.context ({})",
                 stage.sequence, self.model.context

@@ -158,7 +158,7 @@ pub fn html(name: &str, points: &[Point], manifest: &Manifest) -> String {
         );
         row(&format!("Data: {}", source.name), &text);
     }
-    if let Some(sha256) = manifest.files.get("model.safetensors") {
+    if let Some(sha256) = manifest.weights_sha256() {
         row("SHA-256 of the weights", sha256);
     }
     format!(

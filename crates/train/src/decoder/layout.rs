@@ -45,13 +45,20 @@ pub(crate) struct LayerRanges {
     pub(crate) down: Range<usize>,
 }
 
-/// All tensors of a model that can be trained.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// In the order in which they lie.
+/// Tensors in one run of numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// In the order in which they lie, without gaps.
     pub tensors: Vec<Tensor>,
     /// Numbers in all.
     pub len: usize,
+}
+
+/// All tensors of a model that can be trained.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The tensors.
+    pub table: Table,
     pub(crate) embedding: Range<usize>,
     pub(crate) layers: Vec<LayerRanges>,
     pub(crate) final_norm: Range<usize>,
@@ -66,10 +73,7 @@ impl Layout {
     /// [`TrainError::Family`] where the description asks for what training does not have yet.
     pub fn new(config: &Config) -> Result<Self> {
         supported(config)?;
-        let mut builder = Builder {
-            tensors: Vec::new(),
-            len: 0,
-        };
+        let mut builder = Table::default();
         let d = config.hidden_size;
         let (q, kv) = (
             config.num_attention_heads * config.head_dim,
@@ -112,8 +116,7 @@ impl Layout {
             builder.add("lm_head.weight", &[config.vocab_size, d], Kind::Embedding)
         };
         Ok(Self {
-            tensors: builder.tensors,
-            len: builder.len,
+            table: builder,
             embedding,
             layers,
             final_norm,
@@ -124,9 +127,9 @@ impl Layout {
     /// Initial values: norms 1, all else normal with deviation 0.02, the matrices that add to the residual
     /// stream by `1 / sqrt(2 layers)` less (GPT-2). Each number depends on the seed and its place alone.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
-        let mut out = vec![1.0f32; self.len];
+        let mut out = vec![1.0f32; self.table.len];
         let residual = 0.02 / libm::sqrt(2.0 * self.layers.len() as f64);
-        for (stream, tensor) in self.tensors.iter().enumerate() {
+        for (stream, tensor) in self.table.tensors.iter().enumerate() {
             let deviation = match tensor.kind {
                 Kind::Norm => continue,
                 Kind::Residual => residual,
@@ -141,19 +144,15 @@ impl Layout {
 }
 
 /// One draw from the standard normal distribution (Box and Muller, 1958).
-fn normal(seed: u64, stream: u32, index: u64) -> f64 {
+pub(crate) fn normal(seed: u64, stream: u32, index: u64) -> f64 {
     let first = 1.0 - uniform_of(seed, stream, 2 * index);
     let second = uniform_of(seed, stream, 2 * index + 1);
     libm::sqrt(-2.0 * libm::log(first)) * libm::cos(std::f64::consts::TAU * second)
 }
 
-struct Builder {
-    tensors: Vec<Tensor>,
-    len: usize,
-}
-
-impl Builder {
-    fn add(&mut self, name: &str, shape: &[usize], kind: Kind) -> Range<usize> {
+impl Table {
+    /// Adds a tensor at the end.
+    pub(crate) fn add(&mut self, name: &str, shape: &[usize], kind: Kind) -> Range<usize> {
         let range = self.len..self.len + shape.iter().product::<usize>();
         self.len = range.end;
         self.tensors.push(Tensor {

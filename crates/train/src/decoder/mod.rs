@@ -12,7 +12,8 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{Kind, Layout, Tensor};
+pub(crate) use layout::normal;
+pub use layout::{Kind, Layout, Table, Tensor};
 
 use crate::Result;
 use std::ops::Range;

@@ -40,7 +40,7 @@ fn decoder(tied: bool, threads: usize, cpu: Cpu, recompute: bool) -> Decoder {
 fn parameters(decoder: &Decoder) -> Vec<f32> {
     // Larger than initial ones, so that no part is nearly linear.
     let mut parameters = decoder.layout().initial(3);
-    for tensor in &decoder.layout().tensors {
+    for tensor in &decoder.layout().table.tensors {
         if tensor.kind != Kind::Norm {
             parameters[tensor.range.clone()]
                 .iter_mut()
@@ -61,6 +61,7 @@ impl Reference<'_> {
     fn tensor(&self, name: &str) -> &[f64] {
         let tensor = self
             .layout
+            .table
             .tensors
             .iter()
             .find(|tensor| tensor.name == name)
@@ -200,7 +201,7 @@ fn gradients_are_those_of_differences_in_double_precision() {
             (plain - loss.weighted).abs() < 1e-5 * plain,
             "{plain} {loss:?}"
         );
-        for tensor in &decoder.layout().tensors {
+        for tensor in &decoder.layout().table.tensors {
             let found = &gradient[tensor.range.clone()];
             let norm = found.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
             let step = 1 + found.len() / 12;

@@ -7,7 +7,7 @@ mod tests;
 
 pub use schedule::{Curve, Schedule};
 
-use crate::decoder::{Kind, Layout};
+use crate::decoder::{Kind, Table};
 use crate::parallel::for_parts;
 use muon::Muon;
 use serde::{Deserialize, Serialize};
@@ -88,10 +88,10 @@ const STEP_PART: usize = 1 << 16;
 
 impl Optimizer {
     /// An optimizer at its first step.
-    pub fn new(settings: &Settings, layout: &Layout) -> Self {
+    pub fn new(settings: &Settings, table: &Table) -> Self {
         let state = State {
-            m: vec![0.0; layout.len],
-            v: vec![0.0; layout.len],
+            m: vec![0.0; table.len],
+            v: vec![0.0; table.len],
             steps: 0,
         };
         Self::resume(settings, state)
@@ -116,7 +116,7 @@ impl Optimizer {
         &mut self,
         cpu: Cpu,
         pool: &ThreadPool,
-        layout: &Layout,
+        table: &Table,
         parameters: &mut [f32],
         gradient: &[f32],
         learning_rate: f64,
@@ -142,7 +142,7 @@ impl Optimizer {
         let decay = (learning_rate * s.weight_decay) as f32;
         let mut parts = Vec::new();
         let (mut w, mut m, mut v) = (parameters, &mut self.state.m[..], &mut self.state.v[..]);
-        for tensor in &layout.tensors {
+        for tensor in &table.tensors {
             let n = tensor.range.len();
             let g = &gradient[tensor.range.clone()];
             let ((w1, w2), (m1, m2), (v1, v2)) =

@@ -42,12 +42,12 @@ fn a_step_is_that_of_the_formula_and_the_same_for_any_threads() {
             .into_iter()
             .map(|threads| {
                 let (pool, mut parameters) = (ThreadPool::new(threads), before.clone());
-                let mut optimizer = Optimizer::new(&settings, &layout);
+                let mut optimizer = Optimizer::new(&settings, &layout.table);
                 for _ in 0..3 {
                     optimizer.step(
                         Cpu::best(),
                         &pool,
-                        &layout,
+                        &layout.table,
                         &mut parameters,
                         &gradient,
                         0.01,
@@ -64,16 +64,16 @@ fn a_step_is_that_of_the_formula_and_the_same_for_any_threads() {
         clip: 0.0,
         ..Settings::default()
     };
-    let mut optimizer = Optimizer::new(&settings, &layout);
+    let mut optimizer = Optimizer::new(&settings, &layout.table);
     optimizer.step(
         Cpu::best(),
         &ThreadPool::new(1),
-        &layout,
+        &layout.table,
         &mut parameters,
         &gradient,
         0.01,
     );
-    for tensor in &layout.tensors {
+    for tensor in &layout.table.tensors {
         for i in tensor.range.clone().step_by(7) {
             let decay = if tensor.kind == Kind::Matrix || tensor.kind == Kind::Residual {
                 0.001

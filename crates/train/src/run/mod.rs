@@ -24,6 +24,8 @@ use terang_kernels::Cpu;
 pub struct Options {
     /// Where the recipe is; its paths are from there.
     pub recipe: PathBuf,
+    /// The model that the recipe's `model.from` names.
+    pub base: Option<PathBuf>,
     /// The folder of the run.
     pub out: PathBuf,
     /// Ranks, a power of two.
@@ -188,13 +190,18 @@ fn begin(
     options: &Options,
 ) -> Result<(Manifest, Option<String>, Numbers)> {
     let Some(latest) = checkpoint::list(&checkpoints(&options.out)).pop() else {
+        let parameters = match (&prepared.adapter, &prepared.base) {
+            (Some(adapter), _) => adapter.initial(recipe.seed),
+            (None, Some(base)) => base.to_vec(),
+            (None, None) => layout.initial(recipe.seed),
+        };
         let numbers = Numbers {
-            parameters: layout.initial(recipe.seed),
+            parameters,
             state: None,
         };
         return Ok((prepared.manifest.clone(), None, numbers));
     };
-    let (manifest, digest, numbers) = checkpoint::load(&latest, layout)?;
+    let (manifest, digest, numbers) = checkpoint::load(&latest, prepared.table(layout))?;
     if manifest.recipe != prepared.manifest.recipe {
         return Err(TrainError::OtherRecipe {
             path: latest,
@@ -228,15 +235,17 @@ fn finish(
         parameters,
         state: None,
     };
-    checkpoint::save(&model, layout, &numbers, &prepared.texts, &mut manifest)?;
+    checkpoint::save(
+        &model,
+        prepared.table(layout),
+        &numbers,
+        &prepared.texts,
+        &mut manifest,
+    )?;
     Ok(Finished {
-        weights_sha256: manifest
-            .files
-            .get("model.safetensors")
-            .cloned()
-            .unwrap_or_default(),
+        weights_sha256: manifest.weights_sha256().unwrap_or_default().to_owned(),
         val_loss: manifest.val_loss,
-        parameters: layout.len,
+        parameters: prepared.table(layout).len,
         manifest,
         model,
     })

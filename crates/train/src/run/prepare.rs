@@ -1,8 +1,11 @@
 //! What a run needs before its first step: texts, tokenizer, documents of tokens.
 
 use super::{Event, Options};
+use crate::base;
 use crate::checkpoint::{Manifest, SourceRecord, Texts, digest};
 use crate::corpus::{self, Document, Raw, encode};
+use crate::decoder::{Layout, Table};
+use crate::lora::Adapter;
 use crate::recipe::Recipe;
 use crate::tokenizer::{self, Settings};
 use crate::{Result, TrainError};
@@ -10,11 +13,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terang_model::Config;
+use terang_model::bundle::LoadedModel;
 use terang_model::template::ChatTemplate;
 use terang_model::tokenizer::Tokenizer;
 
 /// Ends a text.
 const END_OF_TEXT: &str = "<|endoftext|>";
+/// Files of a model folder that a fine-tuned one has too.
+const FOLDER_FILES: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+];
 /// Tokens that come out of no text.
 const SPECIAL: [&str; 3] = [END_OF_TEXT, "<|im_start|>", "<|im_end|>"];
 /// `ChatML`, the form of a conversation that most open models share.
@@ -27,10 +40,23 @@ pub(super) struct Prepared {
     pub(super) config: Config,
     /// By the names of sources.
     pub(super) documents: BTreeMap<String, Arc<Vec<Document>>>,
+    /// The weights that training begins from.
+    pub(super) base: Option<Arc<Vec<f32>>>,
+    /// Where corrections of them lie.
+    pub(super) adapter: Option<Adapter>,
     /// Files of a model folder besides the weights.
     pub(super) texts: Texts,
     /// The manifest before the first step.
     pub(super) manifest: Manifest,
+}
+
+impl Prepared {
+    /// What the steps move: all parameters, or the corrections.
+    pub(super) fn table<'a>(&'a self, layout: &'a Layout) -> &'a Table {
+        self.adapter
+            .as_ref()
+            .map_or(&layout.table, |adapter| &adapter.table)
+    }
 }
 
 pub(super) fn prepare(
@@ -56,26 +82,31 @@ pub(super) fn prepare(
         raw.push((source, corpus::read(base, source)?));
     }
     say("tokenizer.json")?;
-    let path = tokenizer_file(recipe, options, base, &raw)?;
-    let json = std::fs::read_to_string(&path).map_err(|source| TrainError::File {
-        path: path.clone(),
-        source,
-    })?;
-    let tokenizer = Tokenizer::from_file(&path)?;
-    let id = |text: &str| tokenizer.id_of(text);
-    let end = id(END_OF_TEXT)
-        .or_else(|| tokenizer.eos())
-        .ok_or_else(|| TrainError::Setting {
-            name: "tokenizer",
-            found: "no token that ends a text".to_owned(),
-            allowed: format!("one with {END_OF_TEXT}"),
-        })?;
-    let is_chat = id("<|im_start|>").is_some() && id("<|im_end|>").is_some();
-    let template = if is_chat {
-        Some(ChatTemplate::new(CHAT_TEMPLATE, &tokenizer)?)
-    } else {
-        None
+    let Foundation {
+        config,
+        tokenizer,
+        template,
+        end,
+        texts,
+        base,
+    } = match &options.base {
+        Some(path) => Foundation::of_model(recipe, path)?,
+        None => Foundation::of_recipe(recipe, options, base, &raw)?,
     };
+    let is_chat = template.is_some();
+    if let Some(stage) = recipe
+        .stage
+        .iter()
+        .find(|stage| stage.sequence > config.max_position_embeddings)
+    {
+        return Err(TrainError::Recipe {
+            path: options.recipe.clone(),
+            reason: format!(
+                "stage {}: sequence: found {}, allowed at most {}, the model's context",
+                stage.name, stage.sequence, config.max_position_embeddings
+            ),
+        });
+    }
 
     let mut documents = BTreeMap::new();
     let mut records = Vec::new();
@@ -113,39 +144,18 @@ pub(super) fn prepare(
         );
     }
 
-    let eos: Vec<u32> = [id("<|im_end|>"), Some(end)]
-        .into_iter()
-        .flatten()
-        .collect();
-    let config = recipe.config_json(tokenizer.vocab_size(), end, &eos);
-    let mut texts = Texts::new();
-    let pretty =
-        |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    let text_of = |id: u32| tokenizer.token_text(id).unwrap_or_default();
-    let mut tokenizer_config = serde_json::json!({
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": recipe.model.context,
-        "eos_token": text_of(eos[0]), "clean_up_tokenization_spaces": false,
-    });
-    if template.is_some() {
-        tokenizer_config["chat_template"] = CHAT_TEMPLATE.into();
-    }
-    texts.insert("config.json".to_owned(), pretty(&config));
-    texts.insert("tokenizer.json".to_owned(), json);
-    texts.insert(
-        "tokenizer_config.json".to_owned(),
-        pretty(&tokenizer_config),
-    );
-    texts.insert(
-        "generation_config.json".to_owned(),
-        pretty(&serde_json::json!({ "eos_token_id": eos })),
-    );
-    let config = Config::from_hf_json(&options.recipe, &config.to_string())?;
+    let adapter = match &recipe.lora {
+        Some(lora) => Some(Adapter::new(&Layout::new(&config)?, lora)?),
+        None => None,
+    };
     let recipe_text = toml::to_string(recipe).map_err(|error| TrainError::Recipe {
         path: options.recipe.clone(),
         reason: error.to_string(),
     })?;
     Ok(Prepared {
         config,
+        base,
+        adapter,
         documents,
         texts,
         manifest: Manifest {
@@ -164,6 +174,131 @@ pub(super) fn prepare(
             parent: None,
             files: BTreeMap::new(),
         },
+    })
+}
+
+/// What a model is before its first step.
+struct Foundation {
+    config: Config,
+    tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+    /// The token that ends a text.
+    end: u32,
+    texts: Texts,
+    base: Option<Arc<Vec<f32>>>,
+}
+
+impl Foundation {
+    /// A new model of the recipe's shape.
+    fn of_recipe(
+        recipe: &Recipe,
+        options: &Options,
+        base: &Path,
+        raw: &[(&crate::recipe::Source, corpus::Texts)],
+    ) -> Result<Self> {
+        let path = tokenizer_file(recipe, options, base, raw)?;
+        let json = read_text(&path)?;
+        let tokenizer = Tokenizer::from_file(&path)?;
+        let end = end_of_text(&tokenizer)?;
+        let id = |text: &str| tokenizer.id_of(text);
+        let is_chat = id("<|im_start|>").is_some() && id("<|im_end|>").is_some();
+        let template = if is_chat {
+            Some(ChatTemplate::new(CHAT_TEMPLATE, &tokenizer)?)
+        } else {
+            None
+        };
+        let eos: Vec<u32> = [id("<|im_end|>"), Some(end)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let config = recipe.config_json(tokenizer.vocab_size(), end, &eos);
+        let mut texts = Texts::new();
+        let text_of = |id: u32| tokenizer.token_text(id).unwrap_or_default();
+        let mut tokenizer_config = serde_json::json!({
+                "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": recipe.model.context,
+                "eos_token": text_of(eos[0]), "clean_up_tokenization_spaces": false,
+        });
+        if template.is_some() {
+            tokenizer_config["chat_template"] = CHAT_TEMPLATE.into();
+        }
+        texts.insert("config.json".to_owned(), pretty(&config));
+        texts.insert("tokenizer.json".to_owned(), json);
+        texts.insert(
+            "tokenizer_config.json".to_owned(),
+            pretty(&tokenizer_config),
+        );
+        texts.insert(
+            "generation_config.json".to_owned(),
+            pretty(&serde_json::json!({ "eos_token_id": eos })),
+        );
+        let config = Config::from_hf_json(&options.recipe, &config.to_string())?;
+        Ok(Self {
+            config,
+            tokenizer,
+            template,
+            end,
+            texts,
+            base: None,
+        })
+    }
+
+    /// A model that is there: a folder, or a GGUF file where corrections alone are learned.
+    fn of_model(recipe: &Recipe, path: &Path) -> Result<Self> {
+        let model = LoadedModel::open(path)?;
+        let config = base::config(&model);
+        let parameters = base::parameters(path, &model, &Layout::new(&config)?)?;
+        let mut texts = Texts::new();
+        if let Some(lora) = &recipe.lora {
+            let config = serde_json::json!({
+                "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": recipe.model.from,
+                "r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": 0.0, "bias": "none",
+                "target_modules": lora.targets, "inference_mode": true,
+            });
+            texts.insert("adapter_config.json".to_owned(), pretty(&config));
+        } else if path.is_dir() {
+            for name in FOLDER_FILES {
+                if path.join(name).exists() {
+                    texts.insert(name.to_owned(), read_text(&path.join(name))?);
+                }
+            }
+        } else {
+            return Err(TrainError::Setting {
+                name: "model.from",
+                found: path.display().to_string(),
+                allowed: "a model folder; of a GGUF file corrections alone can be learned ([lora])"
+                    .to_owned(),
+            });
+        }
+        let end = end_of_text(&model.tokenizer)?;
+        let tokenizer = Arc::into_inner(model.tokenizer).ok_or(TrainError::Stopped)?;
+        Ok(Self {
+            config,
+            tokenizer,
+            template: model.template,
+            end,
+            texts,
+            base: Some(Arc::new(parameters)),
+        })
+    }
+}
+
+fn end_of_text(tokenizer: &Tokenizer) -> Result<u32> {
+    let end = tokenizer.id_of(END_OF_TEXT).or_else(|| tokenizer.eos());
+    end.ok_or_else(|| TrainError::Setting {
+        name: "tokenizer",
+        found: "no token that ends a text".to_owned(),
+        allowed: format!("one with {END_OF_TEXT}"),
+    })
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| TrainError::File {
+        path: path.to_owned(),
+        source,
     })
 }
 

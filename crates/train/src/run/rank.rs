@@ -5,7 +5,8 @@ use crate::batches::{Batches, Packing};
 use crate::checkpoint::{self, Manifest, Numbers};
 use crate::collective::{Collective, Tree};
 use crate::corpus::Document;
-use crate::decoder::{Decoder, Layout, Loss};
+use crate::decoder::{Decoder, Layout, Loss, Table};
+use crate::lora::{Adapter, Work};
 use crate::optimizer::{Optimizer, State};
 use crate::recipe::{Recipe, Stage, StageKind};
 use crate::{Result, TrainError};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use terang_kernels::ThreadPool;
+use terang_kernels::gemm::Workspace;
 
 /// What all ranks read.
 pub(super) struct Shared<'a> {
@@ -39,6 +41,13 @@ impl<'a> Shared<'a> {
             layout,
             on_event,
         }
+    }
+}
+
+impl Shared<'_> {
+    /// What the steps move.
+    fn table(&self) -> &Table {
+        self.prepared.table(&self.layout)
     }
 }
 
@@ -104,7 +113,7 @@ pub(super) fn train(
         }
         let optimizer = match state.take() {
             Some(state) => Optimizer::resume(&stage.optimizer, state),
-            None => Optimizer::new(&stage.optimizer, &shared.layout),
+            None => Optimizer::new(&stage.optimizer, shared.table()),
         };
         manifest.stage = index;
         let mut run = StageRun {
@@ -116,6 +125,18 @@ pub(super) fn train(
             optimizer,
             collective: &mut *collective,
             tree: Tree::default(),
+            correction: shared
+                .prepared
+                .adapter
+                .as_ref()
+                .zip(shared.prepared.base.as_deref())
+                .map(|(adapter, base)| Correction {
+                    adapter,
+                    base,
+                    merged: base.clone(),
+                    gradient: vec![0.0; base.len()],
+                    workspace: Workspace::new(),
+                }),
         };
         run.steps(&mut parameters, &mut manifest, &mut saver)?;
         manifest.stage = index + 1;
@@ -164,6 +185,31 @@ struct StageRun<'a> {
     optimizer: Optimizer,
     collective: &'a mut dyn Collective,
     tree: Tree,
+    correction: Option<Correction<'a>>,
+}
+
+/// A model whose corrections alone are learned.
+struct Correction<'a> {
+    adapter: &'a Adapter,
+    base: &'a Vec<f32>,
+    /// The model with its corrections.
+    merged: Vec<f32>,
+    /// The gradient of all its parameters.
+    gradient: Vec<f32>,
+    workspace: Workspace,
+}
+
+impl Correction<'_> {
+    /// The parameters with which a step is computed.
+    fn merge(&mut self, decoder: &Decoder, numbers: &[f32]) {
+        let mut work = Work {
+            cpu: decoder.cpu(),
+            pool: decoder.pool(),
+            workspace: &mut self.workspace,
+        };
+        self.adapter
+            .merge(&mut work, self.base, numbers, &mut self.merged);
+    }
 }
 
 impl StageRun<'_> {
@@ -244,11 +290,33 @@ impl StageRun<'_> {
         let from = self.collective.rank() * own;
         let cpu = self.decoder.cpu();
         let mut losses = vec![0.0; 2 * all.len()];
+        if let Some(correction) = &mut self.correction {
+            correction.merge(&self.decoder, parameters);
+        }
         for index in from..from + own {
             let mut gradient = self.tree.leaf(parameters.len());
-            let loss = self
-                .decoder
-                .loss_and_gradient(parameters, &all[index], &mut gradient);
+            let loss = match &mut self.correction {
+                None => self
+                    .decoder
+                    .loss_and_gradient(parameters, &all[index], &mut gradient),
+                Some(correction) => {
+                    let Correction {
+                        adapter,
+                        merged,
+                        gradient: full,
+                        workspace,
+                        ..
+                    } = correction;
+                    let loss = self.decoder.loss_and_gradient(merged, &all[index], full);
+                    let mut work = Work {
+                        cpu,
+                        pool: self.decoder.pool(),
+                        workspace,
+                    };
+                    adapter.project(&mut work, full, parameters, &mut gradient);
+                    loss
+                }
+            };
             losses[2 * index] = loss.sum;
             losses[2 * index + 1] = loss.targets as f64;
             self.tree.push(cpu, self.decoder.pool(), gradient);
@@ -268,7 +336,7 @@ impl StageRun<'_> {
         {
             let broken = self
                 .shared
-                .layout
+                .table()
                 .tensors
                 .iter()
                 .find(|tensor| is_broken(&tensor.range));
@@ -278,15 +346,10 @@ impl StageRun<'_> {
                 tensor: broken.map_or_else(|| "the loss".to_owned(), |tensor| tensor.name.clone()),
             });
         }
-        let layout = &self.shared.layout;
-        let norm = self.optimizer.step(
-            cpu,
-            self.decoder.pool(),
-            layout,
-            parameters,
-            &gradient,
-            rate,
-        );
+        let table = self.shared.table();
+        let norm =
+            self.optimizer
+                .step(cpu, self.decoder.pool(), table, parameters, &gradient, rate);
         self.tree.give_back(gradient);
         Ok((loss, norm))
     }
@@ -296,6 +359,10 @@ impl StageRun<'_> {
         let mut sums = [0.0, 0.0];
         if self.is_first() {
             let mut loss = Loss::default();
+            if let Some(correction) = &mut self.correction {
+                correction.merge(&self.decoder, parameters);
+            }
+            let parameters = self.correction.as_ref().map_or(parameters, |c| &c.merged);
             for batch in self.validation.all(self.stage.micro_batch) {
                 let part = self.decoder.loss(parameters, &batch);
                 loss.sum += part.sum;
@@ -323,7 +390,7 @@ impl StageRun<'_> {
         let config = self.decoder.config();
         let width = config.num_attention_heads * config.head_dim;
         let attention = 6 * config.layers.len() * width * self.stage.sequence;
-        (6 * self.shared.layout.len + attention) as f64 * tokens as f64
+        (6 * self.shared.layout.table.len + attention) as f64 * tokens as f64
     }
 
     /// Hands a checkpoint to the thread that writes it. With `now` it is durable when this returns.
@@ -357,7 +424,7 @@ impl StageRun<'_> {
             manifest.step = 0;
         }
         manifest.parent.clone_from(&saver.parent);
-        let layout = self.shared.layout.clone();
+        let table = self.shared.table().clone();
         let (texts, keep) = (
             self.shared.prepared.texts.clone(),
             self.shared.recipe.checkpoint.keep.max(1),
@@ -371,7 +438,7 @@ impl StageRun<'_> {
             numbers
         };
         saver.writing = Some(std::thread::spawn(move || {
-            let digest = checkpoint::save(&path, &layout, &numbers, &texts, &mut manifest)?;
+            let digest = checkpoint::save(&path, &table, &numbers, &texts, &mut manifest)?;
             let all = checkpoint::list(&folder);
             for old in &all[..all.len().saturating_sub(keep)] {
                 std::fs::remove_dir_all(old).map_err(|source| TrainError::File {

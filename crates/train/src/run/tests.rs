@@ -82,6 +82,7 @@ fn folder() -> (tempfile::TempDir, Recipe) {
 fn options(folder: &Path, out: &str, workers: usize, threads: usize) -> Options {
     Options {
         recipe: folder.join("recipe.toml"),
+        base: None,
         out: folder.join(out),
         workers,
         threads,
@@ -168,6 +169,60 @@ fn the_loss_falls() {
     let losses = losses.into_inner().unwrap();
     assert!((losses[0] - 300f64.ln()).abs() < 0.3, "{}", losses[0]);
     assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+}
+
+#[test]
+fn a_model_is_tuned_whole_or_by_thin_corrections() {
+    let (folder, mut recipe) = folder();
+    recipe.stage[0].steps = 60;
+    let made = run(&recipe, &options(folder.path(), "first", 1, 2), &|_| true).unwrap();
+    let head = "name = \"tuned\"\n[model]\nfrom = \"first/model\"\n";
+    let data = &RECIPE[RECIPE.find("[[data]]\nname = \"talk\"").unwrap()..];
+    let (source, stage) = (
+        &data[..data.find("[[stage]]").unwrap()],
+        &data[data.rfind("[[stage]]").unwrap()..],
+    );
+    let lora = "[lora]\nrank = 4\nalpha = 8.0\n";
+    for (form, between) in [("whole", ""), ("thin", lora)] {
+        let text = format!(
+            "{head}{between}{source}{}",
+            stage.replace("steps = 5", "steps = 12")
+        );
+        let path = folder.path().join("recipe.toml");
+        let recipe = Recipe::parse(&path, &text).unwrap();
+        let mut sums = BTreeSet::new();
+        for (workers, threads) in [(1, 2), (2, 1)] {
+            let mut options = options(folder.path(), &format!("{form}{workers}"), workers, threads);
+            options.base = Some(made.model.clone());
+            let losses = Mutex::new(Vec::new());
+            // Broken off once.
+            let n = AtomicU64::new(0);
+            let stopped = run(&recipe, &options, &|event| {
+                !matches!(event, Event::Step(_)) || n.fetch_add(1, Ordering::Relaxed) < 5
+            });
+            assert!(matches!(stopped, Err(TrainError::Stopped)));
+            let finished = run(&recipe, &options, &|event| {
+                if let Event::Step(step) = event {
+                    losses.lock().unwrap().push(step.loss);
+                }
+                true
+            })
+            .unwrap();
+            let losses = losses.into_inner().unwrap();
+            assert!(losses.last().unwrap() < &losses[0], "{form}: {losses:?}");
+            sums.insert(finished.weights_sha256);
+            checkpoint::verify(&finished.model).unwrap();
+            if form == "thin" {
+                let base = terang_model::bundle::LoadedModel::open(&made.model).unwrap();
+                terang_model::Adapter::open(&finished.model, &base.config).unwrap();
+                assert!(finished.parameters < made.parameters / 2);
+            } else {
+                terang_model::bundle::LoadedModel::open(&finished.model).unwrap();
+                assert_eq!(finished.parameters, made.parameters);
+            }
+        }
+        assert_eq!(sums.len(), 1, "{form}");
+    }
 }
 
 #[test]
