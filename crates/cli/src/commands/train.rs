@@ -14,6 +14,7 @@ use terang_train::report::{self, Point};
 use terang_train::run::{self, Event, Finished, Options, Step};
 
 use crate::args::Train;
+use crate::chat;
 use crate::compute::Compute;
 use crate::data_dir::DataDir;
 use crate::interrupt;
@@ -31,8 +32,13 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
     };
     let cpu = Cpu::from_env().map_err(|error| Problem::Below(error.to_string()))?;
     let workers = usize::from(args.workers);
+    let base = match &recipe.model.from {
+        Some(from) => Some(base(data, args, from)?),
+        None => None,
+    };
     let options = Options {
         recipe: args.recipe.clone(),
+        base,
         out,
         workers,
         threads: (compute.threads() / workers).max(1),
@@ -102,12 +108,19 @@ fn tell(
             "seconds": seconds,
         }));
     }
+    let model = finished.model.display().to_string();
+    // A correction of a model is talked to on top of that model.
+    let talk = match &recipe.model.from {
+        Some(from) if recipe.lora.is_some() => format!("{from} --adapter {model}"),
+        _ => model.clone(),
+    };
     let val_loss = finished
         .val_loss
         .map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
     output::line(
         &Msg::TrainDone {
-            path: finished.model.display().to_string(),
+            path: model,
+            talk,
             val_loss,
             speed: format!("{tokens_per_s:.0}"),
             sha256: finished.weights_sha256.clone(),
@@ -115,6 +128,18 @@ fn tell(
         }
         .to_string(),
     )
+}
+
+/// The model to begin from: a path from the recipe, or one of the catalogue, which is fetched if need be.
+fn base(data: &DataDir, args: &Train, from: &str) -> Outcome<PathBuf> {
+    let beside = args.recipe.parent().unwrap_or(Path::new(".")).join(from);
+    if beside.exists() {
+        return Ok(beside);
+    }
+    let progress = Progress::new(args.json);
+    let located = chat::locate_answering(data, Some(from), &progress)?;
+    progress.clear();
+    Ok(located.path)
 }
 
 /// A name that a folder may have.
