@@ -75,6 +75,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
     std::fs::write(&report, page).map_err(|error| Problem::file(&report, &error))?;
     tell(
         args,
+        &recipe,
         &watch,
         &finished,
         &report,
@@ -84,6 +85,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
 
 fn tell(
     args: &Train,
+    recipe: &Recipe,
     watch: &Watch,
     finished: &Finished,
     report: &Path,

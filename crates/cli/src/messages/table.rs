@@ -455,9 +455,9 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
     TrainStopped { path } =
         "stopped; saved in {path}. The same command goes on from there",
         "dihentikan; tersimpan di {path}. Perintah yang sama melanjutkannya";
-    TrainDone { path, val_loss, speed, sha256, report } =
-        "{path}: validation loss {val_loss}, {speed} tokens/s\nweights SHA-256 {sha256}\nplots: {report}\ntalk to it: terang chat --model {path}",
-        "{path}: loss validasi {val_loss}, {speed} token/dtk\nSHA-256 bobot {sha256}\ngrafik: {report}\nbicaralah dengannya: terang chat --model {path}";
+    TrainDone { path, val_loss, speed, sha256, report, talk } =
+        "{path}: validation loss {val_loss}, {speed} tokens/s\nweights SHA-256 {sha256}\nplots: {report}\ntalk to it: terang chat --model {talk}",
+        "{path}: loss validasi {val_loss}, {speed} token/dtk\nSHA-256 bobot {sha256}\ngrafik: {report}\nbicaralah dengannya: terang chat --model {talk}";
     Plain { text } = "{text}", "{text}";
 
     // export.
