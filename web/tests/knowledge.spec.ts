@@ -15,6 +15,9 @@ test('documents are uploaded, asked, and their passages opened', async ({ page, 
   await expect(page).toHaveURL(/\/knowledge\/.+/);
   await expect(page.getByRole('heading', { name })).toBeVisible();
 
+  await expect(page.getByText(t('knowledge.empty'))).toBeVisible();
+  await accessible(page, 'an empty collection');
+
   // Files are chosen, or dropped.
   const markup = '<img src=x onerror=alert(1)>.md';
   await page.locator('input[type=file]').setInputFiles([
@@ -27,7 +30,8 @@ test('documents are uploaded, asked, and their passages opened', async ({ page, 
     files.items.add(new File(['Kumquats are small oranges.'], title));
     return files;
   }, markup);
-  await page.locator('.border-dashed').dispatchEvent('drop', { dataTransfer: dropped });
+  // Beside the place that says so, too: the browser would open what is dropped there.
+  await page.getByRole('heading', { name }).dispatchEvent('drop', { dataTransfer: dropped });
   const row = (title: string) => page.getByRole('listitem').filter({ hasText: title });
   await expect(row('leave.md')).toContainText(t('knowledge.state.ready'), { timeout: 60_000 });
   await expect(row('canteen.pdf')).toContainText(t('knowledge.state.ready'), { timeout: 60_000 });
@@ -37,7 +41,11 @@ test('documents are uploaded, asked, and their passages opened', async ({ page, 
   await expect(row('broken.pdf')).toContainText(t('knowledge.why.damaged'), { timeout: 60_000 });
   // What can be told at once is refused at once.
   await page.locator('input[type=file]').setInputFiles([{ name: 'a.zip', mimeType: 'application/zip', buffer: Buffer.from('PK\x03\x04') }]);
-  await expect(page.getByText(/a\.zip: /)).toBeVisible();
+  await expect(page.getByText(`a.zip: ${t('knowledge.why.unknown_format')}`)).toBeVisible();
+  await row('broken.pdf').getByRole('button', { name: `${t('app.delete')} broken.pdf` }).click();
+  await page.getByRole('dialog').getByRole('button', { name: t('app.delete'), exact: true }).click();
+  await expect(row('broken.pdf')).toHaveCount(0);
+  await expect(page.getByText(t('knowledge.by_words'))).toBeVisible();
   await accessible(page, 'a collection');
 
   await page.getByLabel(t('knowledge.search')).first().fill('When does the canteen open?');
@@ -71,8 +79,24 @@ test('documents are uploaded, asked, and their passages opened', async ({ page, 
   await page.keyboard.press('Escape');
   await expect(source).toBeFocused();
 
-  // After a reload the sources are there, and say so when their document is gone.
+  // A number in the text leads there, too. So small a model names none by itself.
   const chat = page.url();
+  await page.route('**/api/chats/*', async (route) => {
+    const response = await route.fetch();
+    const whole = await response.json();
+    whole.messages[1].content = 'They have **twelve** days [1], and not [9].';
+    await route.fulfill({ response, json: whole });
+  });
+  await page.goto(chat);
+  await page.getByRole('link', { name: t('sources.open', { n: 1, name: 'leave.md' }) }).click();
+  await expect(panel.locator('mark')).toContainText('twelve days of leave');
+  await page.keyboard.press('Escape');
+  expect(page.url()).toBe(chat);
+  await expect(page.getByText('and not [9].')).toBeVisible();
+  await accessible(page, 'an answer that names its sources');
+  await page.unroute('**/api/chats/*');
+
+  // After a reload the sources are there, and say so when their document is gone.
   const { collections } = await app.call<{ collections: { id: string; name: string }[] }>('GET', '/collections');
   const own = collections.find((collection) => collection.name === name);
   await app.call('DELETE', `/collections/${own?.id}`);
@@ -102,7 +126,7 @@ test('an assistant answers from documents, and files of a chat may be PDF', asyn
   await page.locator('form input[type=file]').setInputFiles([
     { name: 'bad.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.7\nnothing') }
   ]);
-  await expect(page.getByText(/bad\.pdf: /).first()).toBeVisible();
+  await expect(page.getByText(`bad.pdf: ${t('knowledge.why.damaged')}`)).toBeVisible();
   await app.call('DELETE', `/collections/${made.id}`);
 });
 

@@ -213,7 +213,7 @@ export const api = {
   deleteCollection: (collection: string) => remove(`/collections/${id(collection)}`),
   searchCollection: (collection: string, query: string) =>
     list<T.FoundPassage>(`/collections/${id(collection)}/search?q=${id(query)}`, 'passages'),
-  documents: (collection: string) => list<T.Document>(`/collections/${id(collection)}/documents`, 'documents'),
+  documents: (collection: string) => get<T.Documents>(`/collections/${id(collection)}/documents`),
   upload: (collection: string, file: File, progress: (share: number) => void) =>
     upload<T.Document>(`/collections/${id(collection)}/documents?name=${id(file.name)}`, file, progress),
   deleteDocument: (document: string) => remove(`/documents/${id(document)}`),

@@ -27,6 +27,7 @@ export type Message = S.WebMessage;
 export type Source = S.Source;
 export type Collection = S.Collection;
 export type Document = S.Document;
+export type Documents = S.Documents;
 export type FoundPassage = S.FoundPassage;
 export type ShownPassage = S.ShownPassage;
 export type Hit = S.Hit;

@@ -292,6 +292,8 @@ export const en = {
   'knowledge.download': 'Download the file',
   'knowledge.search': 'Find in this collection',
   'knowledge.search_hint': 'A question or a few words. The best passages are listed first.',
+  'knowledge.by_words': 'Passages are found by their words alone: this server has no model for embeddings.',
+  'knowledge.by_meaning': 'Found by words already; by meaning, {done} of {all} passages so far.',
   'knowledge.found': { one: '{n} passage found', other: '{n} passages found' },
   'knowledge.gone': 'This collection does not exist, or it is not yours.',
   'knowledge.choose': 'Answer from documents',

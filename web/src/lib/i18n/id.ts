@@ -289,6 +289,8 @@ export const id: Messages = {
   'knowledge.download': 'Unduh berkas',
   'knowledge.search': 'Cari dalam koleksi ini',
   'knowledge.search_hint': 'Pertanyaan atau beberapa kata. Petikan terbaik ditampilkan lebih dulu.',
+  'knowledge.by_words': 'Petikan dicari menurut kata saja: server ini tidak punya model embedding.',
+  'knowledge.by_meaning': 'Sudah dapat dicari menurut kata; menurut makna baru {done} dari {all} petikan.',
   'knowledge.found': { other: '{n} petikan ditemukan' },
   'knowledge.gone': 'Koleksi ini tidak ada, atau bukan milik Anda.',
   'knowledge.choose': 'Jawab dari dokumen',

@@ -1,7 +1,24 @@
 /** Collections of documents, which of them a chat answers from, and the passage that is shown. */
-import { api } from '../api/client';
+import { api, ApiError } from '../api/client';
 import type { ChatSettings, Collection } from '../api/types';
-import { attempt } from './toasts.svelte';
+import type { Key } from '../i18n/en';
+import { t } from '../i18n/index.svelte';
+import { attempt, reason } from './toasts.svelte';
+
+/** Reasons for which the server refuses a document, of which there is a text in each language. */
+const WHY = ['unknown_format', 'picture', 'not_text', 'file_too_large', 'too_much_text', 'too_many_pages', 'unpacks_to_too_much', 'locked', 'damaged', 'no_text', 'too_slow', 'broke_off', 'unavailable'];
+
+/** Why a document cannot be read, by the server's word for it; else as the server says it. */
+export function whyUnread(code: string | null | undefined, said: string): string {
+  return code != null && WHY.includes(code) ? t(`knowledge.why.${code}` as Key) : said;
+}
+
+/** Why a file was not taken, with its name. */
+export function whyRefused(name: string, error: unknown): string {
+  const said = reason(error);
+  const why = error instanceof ApiError ? whyUnread(error.code, said) : said;
+  return why.startsWith(`${name}: `) ? why : `${name}: ${why}`;
+}
 
 class Knowledge {
   collections = $state.raw<Collection[]>([]);
@@ -27,12 +44,17 @@ class Knowledge {
     return this.collections.filter((collection) => ids?.includes(collection.id));
   }
 
+  /** Settings without collections that are gone. */
+  present(settings: ChatSettings): ChatSettings {
+    const ids = this.named(settings.collections).map((collection) => collection.id);
+    const { collections: _, ...rest } = settings;
+    return ids.length > 0 ? { ...rest, collections: ids } : rest;
+  }
+
   /** Settings with a collection chosen or not. */
   withChoice(settings: ChatSettings, id: string, on: boolean): ChatSettings {
-    const others = this.named(settings.collections).map((collection) => collection.id);
-    const chosen = [...others.filter((other) => other !== id), ...(on ? [id] : [])];
-    const { collections: _, ...rest } = settings;
-    return chosen.length > 0 ? { ...rest, collections: chosen } : rest;
+    const others = (settings.collections ?? []).filter((other) => other !== id);
+    return this.present({ ...settings, collections: on ? [...others, id] : others });
   }
 }
 

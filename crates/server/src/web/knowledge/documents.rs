@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use terang_documents::{FILE_BYTES_MAX, Format};
+use terang_documents::{DocumentError, FILE_BYTES_MAX, Format};
 use terang_store::NewDocument;
 
+use super::encoding;
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
 use crate::web::chats::query;
@@ -34,7 +35,11 @@ pub(crate) async fn list(
     store.collection(&user.id, &id).await?;
     let documents = store.documents(&user.id, &id).await?;
     let documents = documents.into_iter().map(Document::from).collect();
-    Ok(json_body(&Documents { documents }))
+    let encoded = match encoding::model(&app) {
+        Some(model) => Some(store.vector_count(&user.id, &id, &model).await?),
+        None => None,
+    };
+    Ok(json_body(&Documents { documents, encoded }))
 }
 
 /// Uploads a document into a collection: text, Markdown, CSV, HTML, PDF or Word (.docx). It waits to be
@@ -57,7 +62,7 @@ pub(crate) async fn create(
     store.collection(&user.id, &id).await?;
     let data = upload::in_memory(body, FILE_BYTES_MAX).await?;
     if data.is_empty() {
-        return Err(ApiError::bad(format!("{name}: the file is empty")));
+        return Err(refused(&name, &DocumentError::NoText));
     }
     let format = Format::detect(&name, &data).map_err(|error| refused(&name, &error))?;
     let new = NewDocument {

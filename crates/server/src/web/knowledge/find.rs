@@ -17,7 +17,9 @@ const RANK_OFFSET: f32 = 60.0;
 const LISTED_MAX: usize = 50;
 /// Vectors that are read at once.
 const VECTORS_AT_ONCE: usize = 4096;
-/// What is less alike than this is about something else.
+/// What is less alike than this is about something else. Of sentences about one office's rules and some
+/// articles, all-MiniLM likens questions to the passage that answers them by 0.21 to 0.57, bar one in
+/// ten, and to the likest passage that has nothing to do with them by 0.07 to 0.19.
 const LIKENESS_MIN: f32 = 0.2;
 
 /// The passages of somebody's collections that fit a question, the best first.
@@ -71,7 +73,9 @@ async fn like(
     if question.trim().is_empty() || collections.is_empty() {
         return Ok(Vec::new());
     }
-    let codes = encoding::question(app, question).await?;
+    let Some(codes) = encoding::question(app, question).await? else {
+        return Ok(Vec::new());
+    };
     let store = &app.web.store;
     let mut best: Vec<(f32, i64)> = Vec::new();
     let mut after = 0;

@@ -15,7 +15,7 @@ mod find;
 pub(super) mod quote;
 pub(crate) mod reader;
 
-use terang_store::User;
+use terang_store::{StoreError, User};
 
 use super::wire::ChatSettings;
 use crate::app::App;
@@ -41,7 +41,14 @@ pub(super) async fn check(
     let had: ChatSettings = serde_json::from_str(had).unwrap_or_default();
     let new = |id: &&String| !had.collections.contains(id);
     for id in settings.collections.iter().filter(new) {
-        app.web.store.collection(&user.id, id).await?;
+        match app.web.store.collection(&user.id, id).await {
+            Ok(_) => {}
+            Err(StoreError::NotFound) => {
+                let message = format!("settings.collections: there is no collection {id}");
+                return Err(ApiError::not_found(message));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

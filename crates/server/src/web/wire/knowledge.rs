@@ -136,6 +136,8 @@ impl From<store::StoredDocument> for Document {
 pub(crate) struct Documents {
     /// The newest first.
     pub(crate) documents: Vec<Document>,
+    /// How many of their passages were looked at for what they mean; null: no model here does that.
+    pub(crate) encoded: Option<i64>,
 }
 
 /// A passage that fits a question.
