@@ -6,11 +6,11 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use terang_documents::{DocumentError, FILE_BYTES_MAX, Format};
-use terang_store::NewDocument;
+use terang_store::{NewDocument, StoreError};
 
 use super::encoding;
 use crate::app::App;
-use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
+use crate::error::{ApiResult, ErrorBody, json_body};
 use crate::web::chats::query;
 use crate::web::files::{Named, bare_name, mime, saved};
 use crate::web::reading::refused;
@@ -147,9 +147,7 @@ pub(crate) async fn passage(
     Person(user): Person,
     Path((id, number)): Path<(String, String)>,
 ) -> ApiResult<Response> {
-    let number: i64 = number
-        .parse()
-        .map_err(|_| ApiError::not_found("there is no passage by this number"))?;
+    let number: i64 = number.parse().map_err(|_| StoreError::NotFound)?;
     let store = &app.web.store;
     let passage = store.passage(&user.id, &id, number).await?;
     let document = store.document(&user.id, &id).await?;
