@@ -30,11 +30,16 @@ use args::{Cli, Parsed, Verb};
 use data_dir::DataDir;
 use messages::Msg;
 use problem::{Outcome, Problem};
+use terang_documents::isolated;
 
 fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os()) {
         Ok(Parsed::Print(text)) => output::write(&text),
-        Ok(Parsed::Run(cli)) => run(&cli),
+        Ok(Parsed::Run(cli)) => match &cli.verb {
+            // Before anything else is started: this process gives up what it could do.
+            Some(Verb::ReadDocument(args)) => return isolated::child(&args.format),
+            _ => run(&cli),
+        },
         Err(problem) => Err(problem),
     };
     match done {
@@ -78,5 +83,6 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Doctor(args) => commands::doctor::run(&data()?, cli.compute, args),
         Verb::Openapi => output::json(&terang_server::openapi()),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.compute, args),
+        Verb::ReadDocument(_) => Ok(()),
     }
 }

@@ -294,14 +294,12 @@ impl Models {
 
     /// The name of the model that makes embeddings for searching, if one is there: the first that is
     /// served, else the default one.
-    #[allow(dead_code, reason = "collections of documents ask for it")]
     pub(crate) fn encoder_name(&self) -> Option<&str> {
         let index = self.encoder_index()?;
         Some(&self.entries[index].source.name)
     }
 
     /// The model of [`Self::encoder_name`], loaded first where it is not in memory.
-    #[allow(dead_code, reason = "collections of documents ask for it")]
     pub(crate) async fn encoder(self: &Arc<Self>) -> ApiResult<Arc<Encoder>> {
         match self.encoder_index() {
             Some(index) => self.load_encoder(index).await,

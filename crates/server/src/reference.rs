@@ -8,6 +8,7 @@ use utoipa::OpenApi;
 use crate::anthropic;
 use crate::error::{ErrorBody, json_body};
 use crate::openai::{chat, completions, embeddings, health, models, responses, tokens};
+use crate::web::knowledge::{collections, documents};
 use crate::web::{
     self, account, admin, chats, embed, export, files, import, keys, library, messages, oidc,
     passkeys, search, shares, stream,
@@ -83,6 +84,19 @@ use crate::web::{
         library::create_assistant,
         library::change_assistant,
         library::delete_assistant,
+        collections::list,
+        collections::create,
+        collections::get,
+        collections::change,
+        collections::delete,
+        collections::search,
+        documents::list,
+        documents::create,
+        documents::get,
+        documents::delete,
+        documents::retry,
+        documents::file,
+        documents::passage,
         shares::create,
         shares::list,
         shares::delete,

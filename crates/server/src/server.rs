@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use terang_documents::isolated;
 use terang_engine::EngineOptions;
 use terang_store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::notify;
 use crate::telemetry::{Telemetry, TelemetryError, TelemetrySettings};
 use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::web::Web;
+use crate::web::knowledge::reader;
 
 /// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
 pub(crate) const BLOCKING_THREADS: usize = 32;
@@ -45,6 +47,8 @@ pub struct Options {
     pub usage: PathBuf,
     /// The file of chats and accounts, where the settings name no database.
     pub database: PathBuf,
+    /// Reads what people upload.
+    pub documents: isolated::Reader,
 }
 
 /// Why a server did not start or ended.
@@ -129,7 +133,7 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     };
     // Where keys are asked for, the app is no way round them.
     let reachable = !loopback || config.require_keys;
-    let web = Web::open(store, config.accounts, reachable).await?;
+    let web = Web::open(store, options.documents, config.accounts, reachable).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(at)?;
     let address = listener.local_addr().map_err(at)?;
     let telemetry = TelemetrySettings::of_environment(|name| std::env::var(name).ok())?;
@@ -156,6 +160,7 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     tokio::spawn(async move { models.warm_up().await });
     tokio::spawn(obey_signals(Arc::clone(&app), stop));
     tokio::spawn(tidy(Arc::clone(&app)));
+    tokio::spawn(reader::run(Arc::clone(&app)));
     let cut = listen::serve(Arc::clone(&app), listener, stopping).await;
     finish_answers(&app).await;
     app.stock.close().await;

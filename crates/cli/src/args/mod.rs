@@ -18,7 +18,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
-pub(crate) use self::serve::{Backup, Doctor, Key, KeyCreate, KeyRevoke, Restore, Serve};
+pub(crate) use self::serve::{
+    Backup, Doctor, Key, KeyCreate, KeyRevoke, ReadDocument, Restore, Serve,
+};
 pub(crate) use self::tokenizer::{Tokenizer, TrainTokenizer};
 pub(crate) use self::train::{Export, Form, Quantize, Train, Verify};
 use crate::compute::Compute;
@@ -222,6 +224,13 @@ memory's speed (weights, keys and values that a token reads), prefill and batche
 speed of the products (a multiplication and an addition count as two operations; attention is not
 counted). Nothing else should run meanwhile.")]
     Bench(Bench),
+    /// Read a document; the server starts this for each that is uploaded
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  terang read-document pdf < report.pdf"
+    )]
+    ReadDocument(ReadDocument),
 }
 
 /// Arguments of verbs that only print.

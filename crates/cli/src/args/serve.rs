@@ -133,3 +133,11 @@ pub(crate) struct KeyRevoke {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Arguments of `terang read-document`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadDocument {
+    /// What standard input holds: text, markdown, csv, html, pdf or docx
+    #[arg(value_name = "FORMAT")]
+    pub(crate) format: String,
+}

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use terang_documents::isolated;
 use terang_engine::load::DEFAULT_CONTEXT_LEN;
 use terang_engine::{EngineOptions, Limits, Sampling};
 use terang_server::{Config, ModelSource, Options, Task};
@@ -59,6 +60,8 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Serve, at_home: bool)
         keys: data.keys(),
         usage: data.usage(),
         database: data.database(),
+        documents: isolated::Reader::of_this_program()
+            .map_err(|error| Problem::Below(format!("the program's own file: {error}")))?,
         config,
     };
     let scheme = if options.config.tls_cert.is_empty() {

@@ -10,6 +10,8 @@ mod bench;
 #[cfg(unix)]
 mod conversation;
 mod doctor;
+#[cfg(unix)]
+mod documents;
 mod download;
 mod hub;
 mod models;

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use terang_store as store;
 use utoipa::IntoParams;
 
-use super::text;
 use super::visitor::Person;
 use super::wire::{
     Attached, ChatChange, ChatList, ChatSettings, DONE, Done, NewChat, WebChat, WebMessage,
     WebModel, WebModels, WholeChat,
 };
+use super::{knowledge, text};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
 use crate::http::body::Json;
@@ -125,6 +125,8 @@ pub(crate) async fn create(
     Person(user): Person,
     Json(new): Json<NewChat>,
 ) -> ApiResult<Response> {
+    let chosen = new.settings.unwrap_or_default();
+    knowledge::check(&app, &user, &chosen, "").await?;
     let title = match new.title.as_deref().map(str::trim) {
         None | Some("") => String::new(),
         Some(title) => text::line("title", title, TITLE_CHARS_MAX)?,
@@ -136,7 +138,7 @@ pub(crate) async fn create(
     let made = store::NewChat {
         title: &title,
         model: model.transpose()?,
-        settings: &settings(&new.settings.unwrap_or_default())?,
+        settings: &settings(&chosen)?,
         folder_id: new.folder_id.as_deref(),
         temporary: new.temporary,
     };
@@ -204,6 +206,10 @@ pub(crate) async fn change(
         Some(Some(name)) => Some(Some(app.models.resolve_answering(&name)?.to_owned())),
         other => other,
     };
+    if let Some(settings) = &change.settings {
+        let was = app.web.store.chat(&user.id, &id).await?;
+        knowledge::check(&app, &user, settings, &was.settings).await?;
+    }
     let change = store::ChatChange {
         title: title.transpose()?,
         folder_id: change.folder_id,

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use terang_store::{Message, Role, User};
+use terang_store::{Message, Role, StoreError, User};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa::IntoParams;
@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use super::chats::{query, whole};
 use super::files::saved;
 use super::visitor::Person;
-use super::wire::{Assistant, Folder, SavedPrompt, WholeChat};
+use super::wire::{Assistant, Collection, Document, Folder, SavedPrompt};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 
@@ -113,6 +113,7 @@ struct Head {
     folders: Vec<Folder>,
     prompts: Vec<SavedPrompt>,
     assistants: Vec<Assistant>,
+    collections: Vec<Collection>,
 }
 
 /// Gives everything of one's own as one JSON object, chat by chat as it is read.
@@ -146,21 +147,35 @@ pub(crate) async fn everything(
             .into_iter()
             .map(Assistant::from)
             .collect(),
+        collections: store
+            .collections(&user.id)
+            .await?
+            .into_iter()
+            .map(Collection::from)
+            .collect(),
     };
     let mut head = serde_json::to_string(&head).map_err(|e| ApiError::internal(e.to_string()))?;
     // The object goes on.
     head.pop();
     head.push_str(",\"chats\":[\n");
     let ids = store.chat_ids(&user.id).await?;
+    let documents = store.document_ids(&user.id).await?;
     let (sender, receiver) = mpsc::channel(PARTS_WAITING);
-    tokio::spawn(async move { write(&app, &user, head, ids, sender).await });
+    tokio::spawn(async move { write(&app, &user, head, ids, documents, sender).await });
     let body = Body::from_stream(ReceiverStream::new(receiver));
     Ok(saved("terang-export.json", "application/json", body))
 }
 
 type Part = Result<Bytes, std::io::Error>;
 
-async fn write(app: &App, user: &User, head: String, ids: Vec<String>, to: mpsc::Sender<Part>) {
+async fn write(
+    app: &App,
+    user: &User,
+    head: String,
+    ids: Vec<String>,
+    documents: Vec<String>,
+    to: mpsc::Sender<Part>,
+) {
     if to.send(Ok(head.into())).await.is_err() {
         return;
     }
@@ -179,10 +194,42 @@ async fn write(app: &App, user: &User, head: String, ids: Vec<String>, to: mpsc:
         }
         first = false;
     }
+    if to.send(Ok("\n],\"documents\":[\n".into())).await.is_err() {
+        return;
+    }
+    let mut first = true;
+    for id in documents {
+        let part = match document(app, &user.id, &id).await {
+            Ok(document) => part(&document, first),
+            Err(StoreError::NotFound) => continue,
+            Err(_) => Err(std::io::Error::other("the export broke off")),
+        };
+        let broken = part.is_err();
+        if to.send(part).await.is_err() || broken {
+            return;
+        }
+        first = false;
+    }
     let _ = to.send(Ok("\n]}\n".into())).await;
 }
 
-fn part(whole: &WholeChat, first: bool) -> Part {
+/// A document with what was read of it; the files themselves are each downloaded where they are shown.
+#[derive(Serialize)]
+struct ExportedDocument {
+    #[serde(flatten)]
+    document: Document,
+    text: String,
+}
+
+async fn document(app: &App, user_id: &str, id: &str) -> Result<ExportedDocument, StoreError> {
+    let store = &app.web.store;
+    Ok(ExportedDocument {
+        document: store.document(user_id, id).await?.into(),
+        text: store.document_text(user_id, id).await?,
+    })
+}
+
+fn part(whole: &impl Serialize, first: bool) -> Part {
     let text = serde_json::to_string(whole).map_err(std::io::Error::other)?;
     Ok(if first {
         text.into()

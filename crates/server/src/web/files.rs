@@ -8,19 +8,17 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use terang_documents::{FILE_BYTES_MAX, Format};
 use terang_store::NewAttachment;
 use utoipa::IntoParams;
 
 use super::chats::query;
+use super::reading::refused;
 use super::visitor::Person;
 use super::wire::Uploaded;
 use super::{text, upload};
 use crate::app::App;
-use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
-
-const BYTES_MAX: usize = 20 << 20;
-/// Longer than any context; what is longer is refused rather than cut.
-const TEXT_BYTES_MAX: usize = 4 << 20;
+use crate::error::{ApiResult, ErrorBody, json_body};
 
 /// The file's name.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -28,10 +26,10 @@ const TEXT_BYTES_MAX: usize = 4 << 20;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Named {
     /// Without folders.
-    name: String,
+    pub(super) name: String,
 }
 
-/// Uploads a file: text of any kind (Markdown, code, CSV, JSON).
+/// Uploads a file: text of any kind (Markdown, code, CSV, JSON), HTML, PDF, or Word (.docx).
 #[utoipa::path(post, path = "/api/attachments", tag = "attachments", params(Named),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "the file"),
     responses((status = 200, description = "the file", body = Uploaded),
@@ -42,64 +40,37 @@ pub(crate) async fn create(
     named: Result<Query<Named>, axum::extract::rejection::QueryRejection>,
     body: Body,
 ) -> ApiResult<Response> {
-    let name = query(named)?.name;
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name = text::line("name", name, 200)?;
-    let data = upload::in_memory(body, BYTES_MAX).await?;
-    let read = read(&name, &data)?;
+    let name = bare_name(&query(named)?.name)?;
+    let data = upload::in_memory(body, FILE_BYTES_MAX).await?;
+    let format = Format::detect(&name, &data).map_err(|error| refused(&name, &error))?;
+    let read = app
+        .web
+        .reading
+        .read_now(&name, format, data.clone())
+        .await?;
     let new = NewAttachment {
         name: &name,
-        mime: mime(&name),
-        text: Some(&read),
+        mime: mime(&name, format),
+        text: Some(&read.text),
         data,
     };
     let made = app.web.store.attach(&user.id, new).await?;
     Ok(json_body(&Uploaded::from(made)))
 }
 
-/// The text of a file.
-fn read(name: &str, data: &[u8]) -> ApiResult<String> {
-    let refused = |what: &str| {
-        Err(ApiError::unsupported(
-            "name",
-            format!("{name}: {what}; allowed are files of text"),
-        ))
-    };
-    let begins = |magic: &[u8]| data.starts_with(magic);
-    if begins(b"%PDF-") {
-        return refused("PDF cannot be read here yet");
+/// The type that a file is kept under.
+pub(super) fn mime(name: &str, format: Format) -> &'static str {
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    if format == Format::Text && end.eq_ignore_ascii_case("json") {
+        return "application/json";
     }
-    if begins(b"PK\x03\x04") {
-        return refused("this is an archive or an office document");
-    }
-    if begins(b"\x89PNG") || begins(b"\xff\xd8\xff") || begins(b"GIF8") || begins(b"RIFF") {
-        return refused("no model here can see images");
-    }
-    let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-    let Ok(text) = std::str::from_utf8(data) else {
-        return refused("this is no text in UTF-8");
-    };
-    if text.contains('\0') {
-        return refused("this is no text");
-    }
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(ApiError::too_large(TEXT_BYTES_MAX));
-    }
-    Ok(text.to_owned())
+    format.mime()
 }
 
-fn mime(name: &str) -> &'static str {
-    let end = name
-        .rsplit('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    match end.as_str() {
-        "md" | "markdown" => "text/markdown",
-        "csv" => "text/csv",
-        "json" => "application/json",
-        _ => "text/plain",
-    }
+/// A file's name without folders.
+pub(super) fn bare_name(name: &str) -> ApiResult<String> {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    text::line("name", name, 200)
 }
 
 /// Gives a file back, always to be saved and never to be shown: what is in it is not trusted.
@@ -161,27 +132,6 @@ fn escaped(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_no_text_is_refused_by_name() {
-        assert_eq!(read("a.md", "\u{feff}né".as_bytes()).unwrap(), "né");
-        for data in [
-            &b"%PDF-1.7"[..],
-            b"PK\x03\x04",
-            b"\x89PNG",
-            b"\xff\xfe",
-            b"a\0b",
-        ] {
-            let error = read("file.bin", data).unwrap_err();
-            assert!(error.message.contains("file.bin"), "{}", error.message);
-        }
-        assert_eq!(
-            read("a", &vec![b'a'; TEXT_BYTES_MAX + 1])
-                .unwrap_err()
-                .status,
-            413
-        );
-    }
 
     #[test]
     fn a_name_cannot_end_its_header() {

@@ -11,7 +11,7 @@ use super::wire::{
     Assistant, AssistantChange, Assistants, DONE, Done, Folder, FolderChange, Folders, NewFolder,
     NewPrompt, SavedPrompt, SavedPrompts,
 };
-use super::{chats, text};
+use super::{chats, knowledge, text};
 use crate::app::App;
 use crate::error::{ApiResult, ErrorBody, json_body};
 use crate::http::body::Json;
@@ -186,6 +186,9 @@ pub(crate) async fn create_assistant(
     Person(user): Person,
     Json(change): Json<AssistantChange>,
 ) -> ApiResult<Response> {
+    if let Some(settings) = &change.settings {
+        knowledge::check(&app, &user, settings, "").await?;
+    }
     let nothing = store::Assistant {
         settings: "{}".to_owned(),
         ..store::Assistant::default()
@@ -208,6 +211,9 @@ pub(crate) async fn change_assistant(
     Json(change): Json<AssistantChange>,
 ) -> ApiResult<Response> {
     let was = app.web.store.assistant(&user.id, &id).await?;
+    if let Some(settings) = &change.settings {
+        knowledge::check(&app, &user, settings, &was.settings).await?;
+    }
     let new = changed(&app, was, change)?;
     app.web.store.replace_assistant(&user.id, &new).await?;
     Ok(json_body(&Assistant::from(new)))

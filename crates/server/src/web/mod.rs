@@ -5,6 +5,8 @@
 //!   `passkeys`: other ways to log in. `models`: this machine's.
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
+//! - `knowledge`: collections of documents, and answers from them.
+//! - `reading`: text out of files, in processes of their own.
 //! - `prompt`: from a branch of messages to the engine's prompt.
 //! - `embed`: the chat inside of other applications.
 //! - `export`, `import`: out and in again. `assets`: the built front end.
@@ -24,6 +26,7 @@ pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod keys;
+pub(crate) mod knowledge;
 pub(crate) mod library;
 pub(crate) mod messages;
 pub(crate) mod models;
@@ -31,6 +34,7 @@ pub(crate) mod oidc;
 pub(crate) mod passkeys;
 mod password;
 mod prompt;
+mod reading;
 pub(crate) mod router;
 pub(crate) mod search;
 pub(crate) mod shares;

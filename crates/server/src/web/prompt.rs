@@ -9,6 +9,7 @@ use terang_model::template::ChatInput;
 use terang_model::tokenizer::Special;
 use terang_store::{Message, Role};
 
+use super::knowledge::quote;
 use super::visitor::Person;
 use super::wire::ChatSettings;
 use crate::app::App;
@@ -41,10 +42,17 @@ pub(super) async fn order(
     ];
     let mut branch = store.branch(&user.id, &chat.id, &answer.id).await?;
     // The answer itself is the last.
-    branch.pop();
+    let kept = branch.pop();
+    let kept = kept.as_ref().unwrap_or(answer);
+    let quoted = quote::before_question(app, &user.id, &settings, &branch, kept, &model).await?;
     let mut turns: Vec<(&'static str, String)> = Vec::new();
     for message in branch {
-        let content = with_files(app, &user.id, &message).await?;
+        let mut content = with_files(app, &user.id, &message).await?;
+        if let Some(quoted) = &quoted
+            && answer.parent_id.as_ref() == Some(&message.id)
+        {
+            content.insert_str(0, quoted);
+        }
         add_turn(&mut turns, message.role, content);
     }
     let messages = messages(&instructions, turns);

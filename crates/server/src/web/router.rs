@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Router, middleware};
 
+use super::knowledge::{collections, documents};
 use super::{
     account, admin, chats, embed, export, files, import, keys, library, messages, models, oidc,
     passkeys, search, shares, stream, visitor,
@@ -13,7 +14,7 @@ use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 56] = [
+pub(crate) const ROUTES: [&str; 64] = [
     "/api/me",
     "/api/setup",
     "/api/login",
@@ -56,6 +57,14 @@ pub(crate) const ROUTES: [&str; 56] = [
     "/api/prompts/{id}",
     "/api/assistants",
     "/api/assistants/{id}",
+    "/api/collections",
+    "/api/collections/{id}",
+    "/api/collections/{id}/documents",
+    "/api/collections/{id}/search",
+    "/api/documents/{id}",
+    "/api/documents/{id}/file",
+    "/api/documents/{id}/passages/{number}",
+    "/api/documents/{id}/retry",
     "/api/keys",
     "/api/keys/{id}",
     "/api/embed/session",
@@ -144,6 +153,31 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
             "/api/assistants/{id}",
             patch(library::change_assistant).delete(library::delete_assistant),
         )
+        .route(
+            "/api/collections",
+            get(collections::list).post(collections::create),
+        )
+        .route(
+            "/api/collections/{id}",
+            get(collections::get)
+                .patch(collections::change)
+                .delete(collections::delete),
+        )
+        .route(
+            "/api/collections/{id}/documents",
+            get(documents::list).post(documents::create),
+        )
+        .route("/api/collections/{id}/search", get(collections::search))
+        .route(
+            "/api/documents/{id}",
+            get(documents::get).delete(documents::delete),
+        )
+        .route("/api/documents/{id}/file", get(documents::file))
+        .route(
+            "/api/documents/{id}/passages/{number}",
+            get(documents::passage),
+        )
+        .route("/api/documents/{id}/retry", post(documents::retry))
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/keys/{id}", delete(keys::revoke))
         .route("/api/embed/session", post(embed::begin).delete(embed::end))

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use terang_documents::isolated;
 use terang_store::{Store, StoreError, User, now_ms};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::answering::Answering;
 use super::attempts::Attempts;
+use super::reading::Reading;
 use super::{oidc, passkeys, token};
 use crate::error::ApiResult;
 
@@ -39,6 +41,10 @@ pub(crate) struct Web {
     pub(super) oidc: oidc::Provider,
     pub(super) answered: passkeys::Answered,
     pub(super) answering: Arc<Answering>,
+    /// Reads what people upload.
+    pub(super) reading: Reading,
+    /// Tells that a document waits to be read.
+    pub(super) to_read: Notify,
     /// Needed to set up, where others than the person at this machine can reach it.
     pub(super) setup_token: Option<String>,
     /// Signs what browsers keep.
@@ -51,6 +57,7 @@ impl Web {
     /// Opens the state. `reachable`: others than the person at this machine can reach it.
     pub(crate) async fn open(
         store: Store,
+        documents: isolated::Reader,
         accounts: bool,
         reachable: bool,
     ) -> Result<Self, StoreError> {
@@ -87,6 +94,8 @@ impl Web {
             oidc: oidc::Provider::default(),
             answered: passkeys::Answered::default(),
             answering: Arc::default(),
+            reading: Reading::new(documents),
+            to_read: Notify::new(),
             setup_token: needs_token.then_some(setup),
             secret,
             sole,

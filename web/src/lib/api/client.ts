@@ -97,6 +97,25 @@ async function call<R>(method: string, path: string, body?: unknown): Promise<R>
   return (text === '' ? undefined : JSON.parse(text)) as R;
 }
 
+/** Sends a file and tells how much of it is sent, which `fetch` cannot. */
+function upload<R>(path: string, file: File, progress: (share: number) => void): Promise<R> {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', `/api${path}`);
+    request.setRequestHeader('x-terang', '1');
+    request.setRequestHeader('content-type', 'application/octet-stream');
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onerror = () => failed(new ApiError('the server cannot be reached', 0, 'offline'));
+    request.onload = async () => {
+      const response = new Response(request.responseText, { status: request.status });
+      if (response.ok) return done((await response.json()) as R);
+      if (response.status === 401) signedOut();
+      failed(await failure(response));
+    };
+    request.send(file);
+  });
+}
+
 const get = <R>(path: string) => call<R>('GET', path);
 const post = <R>(path: string, body: unknown = {}) => call<R>('POST', path, body);
 const patch = <R>(path: string, body: unknown) => call<R>('PATCH', path, body);
@@ -185,6 +204,21 @@ export const api = {
   patchAssistant: (assistant: string, body: Partial<T.Assistant>) =>
     patch<T.Assistant>(`/assistants/${id(assistant)}`, body),
   deleteAssistant: (assistant: string) => remove(`/assistants/${id(assistant)}`),
+
+  collections: () => list<T.Collection>('/collections', 'collections'),
+  collection: (collection: string) => get<T.Collection>(`/collections/${id(collection)}`),
+  createCollection: (name: string, description: string) => post<T.Collection>('/collections', { name, description }),
+  patchCollection: (collection: string, body: { name?: string; description?: string }) =>
+    patch<T.Collection>(`/collections/${id(collection)}`, body),
+  deleteCollection: (collection: string) => remove(`/collections/${id(collection)}`),
+  searchCollection: (collection: string, query: string) =>
+    list<T.FoundPassage>(`/collections/${id(collection)}/search?q=${id(query)}`, 'passages'),
+  documents: (collection: string) => get<T.Documents>(`/collections/${id(collection)}/documents`),
+  upload: (collection: string, file: File, progress: (share: number) => void) =>
+    upload<T.Document>(`/collections/${id(collection)}/documents?name=${id(file.name)}`, file, progress),
+  deleteDocument: (document: string) => remove(`/documents/${id(document)}`),
+  retryDocument: (document: string) => post<T.Document>(`/documents/${id(document)}/retry`),
+  passage: (document: string, number: number) => get<T.ShownPassage>(`/documents/${id(document)}/passages/${number}`),
 
   keys: () => list<T.Key>('/keys', 'keys'),
   createKey: (name: string) => post<T.Key>('/keys', { name }),

@@ -179,6 +179,8 @@ export type ChatList = {
 
 /** How a chat answers; what is left open is as the model's publisher says. */
 export type ChatSettings = {
+  /** Collections that it answers from, by identity. */
+  collections?: string[];
   /** Most tokens of an answer. */
   max_tokens?: number | null;
   /** The same seed gives the same answer. */
@@ -191,6 +193,73 @@ export type ChatSettings = {
   top_k?: number | null;
   /** Keeps the smallest set whose probability reaches this. */
   top_p?: number | null;
+};
+
+/** Documents that belong together. */
+export type Collection = {
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** What is in it. */
+  description: string;
+  /** How many documents it has. */
+  documents: number;
+  /** Its identity. */
+  id: string;
+  /** Its name. */
+  name: string;
+  /** How many passages those have. */
+  passages: number;
+};
+
+/** What of a collection is to be changed. */
+export type CollectionChange = {
+  /** Another description. */
+  description?: string | null;
+  /** Another name. */
+  name?: string | null;
+};
+
+/** Collections. */
+export type Collections = {
+  /** By name. */
+  collections: Collection[];
+};
+
+/** A document of a collection. */
+export type Document = {
+  /** Its size. */
+  bytes: number;
+  /** The same for programs. */
+  code: string | null;
+  /** The collection it is in. */
+  collection_id: string;
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** Its identity. */
+  id: string;
+  /** Its type. */
+  mime: string;
+  /** Its name. */
+  name: string;
+  /** How many pages it has, if it has pages. */
+  pages: number | null;
+  /** How many passages it was cut into. */
+  passages: number;
+  /** Why it cannot be read. */
+  reason: string | null;
+  /** How far it is. */
+  state: DocumentState;
+};
+
+/** How far a document is. */
+export type DocumentState = 'waiting' | 'reading' | 'ready' | 'failed';
+
+/** Documents. */
+export type Documents = {
+  /** The newest first. */
+  documents: Document[];
+  /** How many of their passages were looked at for what they mean; null: no model here does that. */
+  encoded: number | null;
 };
 
 /** Nothing to tell but that it is done. */
@@ -331,6 +400,28 @@ export type FolderChange = {
 export type Folders = {
   /** By name. */
   folders: Folder[];
+};
+
+/** A passage that fits a question. */
+export type FoundPassage = {
+  /** Its document. */
+  document_id: string;
+  /** The heading under which it begins. */
+  heading: string | null;
+  /** That document's name. */
+  name: string;
+  /** The page on which it begins. */
+  page: number | null;
+  /** Its place in the document, counted from 0. */
+  passage: number;
+  /** What it says. */
+  text: string;
+};
+
+/** Passages that fit a question. */
+export type FoundPassages = {
+  /** The best first. */
+  passages: FoundPassage[];
 };
 
 /** Something found. */
@@ -479,6 +570,14 @@ export type NewChat = {
   temporary?: boolean;
   /** Absent: made from the first message. */
   title?: string | null;
+};
+
+/** A collection to be made. */
+export type NewCollection = {
+  /** What is in it. */
+  description?: string | null;
+  /** Its name. */
+  name: string;
 };
 
 /** An embedding application to be made. */
@@ -699,12 +798,50 @@ export type Shares = {
   shares: Share[];
 };
 
+/** A passage where it stands in its document. */
+export type ShownPassage = {
+  /** Some of what stands after it. */
+  after: string;
+  /** Some of what stands before it. */
+  before: string;
+  /** The document. */
+  document: Document;
+  /** The heading under which it begins. */
+  heading: string | null;
+  /** The passage after it. */
+  next: number | null;
+  /** Its place in the document, counted from 0. */
+  number: number;
+  /** The page on which it begins. */
+  page: number | null;
+  /** The passage before it. */
+  previous: number | null;
+  /** What it says. */
+  text: string;
+};
+
 /** A chat that could not be imported. */
 export type Skipped = {
   /** Its title. */
   title: string;
   /** Why. */
   why: string;
+};
+
+/** A passage that an answer's prompt held, as it was called then. */
+export type Source = {
+  /** The document; it may have been deleted since. */
+  document_id: string;
+  /** The heading under which it begins. */
+  heading: string | null;
+  /** The document's name. */
+  name: string;
+  /** The number that the answer may name, counted from 1. */
+  number: number;
+  /** The page on which the passage begins. */
+  page: number | null;
+  /** The passage's place in the document, counted from 0. */
+  passage: number;
 };
 
 /** A file that was uploaded. */
@@ -815,6 +952,8 @@ export type WebMessage = {
   parent_id: string | null;
   /** Who says it. */
   role: WebRole;
+  /** Passages of documents that its prompt held. */
+  sources: Source[];
   /** How far it is. */
   status: WebStatus;
   usage: null | WebUsage;

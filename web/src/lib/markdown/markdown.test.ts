@@ -120,6 +120,25 @@ describe('a block', () => {
     expect(html).toContain('It costs $5 or $6, at most US$7-$8.');
   });
 
+  it('leads from numbers in brackets to the sources of an answer, and nowhere else', () => {
+    const sources = ['Open source 1: a "b" <i>.md', 'Open source 2: c.md'];
+    const show = (text: string) => {
+      const shown = document.createElement('div');
+      shown.innerHTML = renderBlock(text, '', false, sources);
+      return [...shown.querySelectorAll('a')].map((link) => `${link.getAttribute('href')} ${link.title} ${link.textContent}`);
+    };
+    expect(show('Twelve days [1], as always [1, 2].')).toEqual([
+      '#source-1 Open source 1: a "b" <i>.md 1',
+      '#source-1 Open source 1: a "b" <i>.md 1',
+      '#source-2 Open source 2: c.md 2'
+    ]);
+    for (const text of ['`[1]`', '[3]', '[0]', '[1][x]', 'a[100]', '[x](#source-1)', '<a class="cite" href="#source-1">1</a>']) expect(show(text), text).toEqual([]);
+    expect(show('[1](https://example.org)')).toEqual(['https://example.org  1']);
+    expect(show('see [1]\n\n[1]: https://example.org')).toEqual(['https://example.org  1']);
+    // The same text of an answer without sources.
+    expect(renderBlock('Twelve days [1], as always [1, 2].', '', false)).not.toContain('<a');
+  });
+
   it('lets a line break into a table', () => {
     expect(renderBlock('| a |\n| - |\n| x<br>y |', '', false)).toContain('x<br>y');
   });

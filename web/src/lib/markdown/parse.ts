@@ -70,10 +70,51 @@ const math: TokenizerAndRendererExtension[] = [
   }
 ];
 
+/** What the sources of an answer are called, the first of which is number 1; none: its numbers are text. */
+let sources: readonly string[] = [];
+
+/** Parses Markdown whose numbers in brackets, such as [1], lead to these sources. */
+export function parse(source: string, named: readonly string[] = []): string {
+  sources = named;
+  try {
+    return marked.parse(source, { async: false });
+  } finally {
+    sources = [];
+  }
+}
+
+/** `[1]`, and `[1, 3]`, unless it is the text of a link. */
+const CITATION = /^\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\](?![([])/;
+
+const citation: TokenizerAndRendererExtension = {
+  name: 'citation',
+  level: 'inline',
+  start: (source) => {
+    if (sources.length === 0) return undefined;
+    const at = source.search(/\[\d/);
+    return at < 0 ? undefined : at;
+  },
+  tokenizer(source) {
+    const match = sources.length > 0 ? CITATION.exec(source) : null;
+    if (!match?.[1]) return undefined;
+    const numbers = match[1].split(',').map(Number);
+    // A number that is no source's is what it says; one that the text explains itself is its link.
+    if (numbers.some((n) => n < 1 || n > sources.length || this.lexer.tokens.links[String(n)])) return undefined;
+    return { type: 'citation', raw: match[0], numbers };
+  },
+  renderer(token) {
+    const links = (token['numbers'] as number[]).map((n) => {
+      const name = escape(sources[n - 1] ?? '');
+      return `<a class="cite" href="#source-${n}" title="${name}" aria-label="${name}">${n}</a>`;
+    });
+    return links.join(' ');
+  }
+};
+
 export const marked = new Marked({
   gfm: true,
   breaks: false,
-  extensions: math,
+  extensions: [...math, citation],
   renderer: {
     html({ text }) {
       // A block of HTML comes whole: its lines are told apart by the tags that are let through.

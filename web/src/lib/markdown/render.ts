@@ -4,7 +4,7 @@
  */
 import DOMPurify from 'dompurify';
 import remend from 'remend';
-import { marked, setMathRenderer } from './parse';
+import { parse, setMathRenderer } from './parse';
 
 const CACHE_MAX = 2000;
 const cache = new Map<string, string>();
@@ -25,6 +25,8 @@ const ATTRIBUTES = [
   ...['linethickness', 'notation', 'movablelimits', 'largeop', 'symmetric', 'columnlines', 'rowlines']
 ];
 
+/** Within the page: written by `parse` alone, for a source of the answer. */
+const CITATION = /^#source-\d{1,2}$/;
 const LINK = /^(?:https?:\/\/|mailto:)/i;
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp);base64,/i;
 
@@ -37,7 +39,7 @@ purifier.addHook('afterSanitizeAttributes', (element) => {
       // Elsewhere, in a tab of its own, and not told where the person comes from.
       element.setAttribute('target', '_blank');
       element.setAttribute('rel', 'noopener noreferrer nofollow');
-    } else element.removeAttribute('href');
+    } else if (!(element.classList.contains('cite') && CITATION.test(href))) element.removeAttribute('href');
   }
   const source = element.getAttribute('src');
   if (source !== null && !(element.localName === 'img' && PICTURE.test(source))) element.removeAttribute('src');
@@ -53,19 +55,21 @@ export function clean(html: string): string {
   });
 }
 
-export function renderBlock(raw: string, links: string, growing: boolean): string {
+/** `sources`: what numbers in brackets lead to, by what their links are called. */
+export function renderBlock(raw: string, links: string, growing: boolean, sources: readonly string[] = []): string {
   const whole = growing ? close(raw) : raw;
   const source = links !== '' && whole.includes('[') ? `${whole}\n\n${links}` : whole;
   // What still grows is seen once; only what is settled is worth a place.
-  const known = cache.get(source);
+  const key = sources.length === 0 ? source : JSON.stringify([source, ...sources]);
+  const known = cache.get(key);
   if (known !== undefined) return known;
-  const html = clean(marked.parse(source, { async: false }));
+  const html = clean(parse(source, sources));
   if (!growing) {
     if (cache.size >= CACHE_MAX) {
       const oldest = cache.keys().next().value;
       if (oldest !== undefined) cache.delete(oldest);
     }
-    cache.set(source, html);
+    cache.set(key, html);
   }
   return html;
 }

@@ -52,6 +52,7 @@ export function commands(): Command[] {
     { id: 'stop', label: t('palette.stop'), icon: 'stop', keys: 'Escape', act: () => void current.open.stop() },
     { id: 'settings', label: t('nav.settings'), icon: 'gear', act: () => void goto('/settings') },
     { id: 'assistants', label: t('nav.assistants'), icon: 'spark', act: () => void goto('/assistants') },
+    { id: 'knowledge', label: t('nav.knowledge'), icon: 'shelf', act: () => void goto('/knowledge') },
     { id: 'prompts', label: t('nav.prompts'), icon: 'book', act: () => void goto('/prompts') },
     { id: 'archive', label: t('nav.archived'), icon: 'archive', act: () => void chats.show(true, null) },
     { id: 'light', label: t('palette.theme_light'), icon: 'sun', act: () => session.set({ theme: 'light' }) },

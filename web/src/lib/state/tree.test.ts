@@ -12,6 +12,7 @@ const message = (id: string, parent: string | null, role: Message['role'] = 'use
   error: null,
   model: null,
   attachments: [],
+  sources: [],
   usage: null,
   created_at: 0
 });

@@ -97,7 +97,12 @@ async fn offered(app: &App, embed: &Embed) -> ApiResult<Vec<Assistant>> {
     let mut found = Vec::new();
     for id in wanted {
         match app.web.store.assistant(&embed.made_by, &id).await {
-            Ok(assistant) => found.push(assistant.into()),
+            Ok(assistant) => {
+                let mut assistant = Assistant::from(assistant);
+                // The documents are whose the assistant is, and nobody else's.
+                assistant.settings.remove("collections");
+                found.push(assistant);
+            }
             Err(StoreError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }

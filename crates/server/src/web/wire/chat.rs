@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use terang_store as store;
 use utoipa::ToSchema;
 
-use super::given;
+use super::{Source, given};
 
 /// A chat.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,6 +75,9 @@ pub(crate) struct ChatSettings {
     /// The same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<i64>,
+    /// Collections that it answers from, by identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) collections: Vec<String>,
 }
 
 /// A chat to be made.
@@ -248,6 +251,8 @@ pub(crate) struct WebMessage {
     pub(crate) model: Option<String>,
     /// Files that belong to it.
     pub(crate) attachments: Vec<Attached>,
+    /// Passages of documents that its prompt held.
+    pub(crate) sources: Vec<Source>,
     /// What it took.
     pub(crate) usage: Option<WebUsage>,
     /// Milliseconds since 1970.
@@ -263,6 +268,10 @@ impl WebMessage {
             .filter_map(|id| files.iter().find(|file| file.id == *id).cloned());
         Self {
             attachments: attachments.collect(),
+            sources: message
+                .sources
+                .and_then(|sources| serde_json::from_str(&sources).ok())
+                .unwrap_or_default(),
             id: message.id,
             chat_id: message.chat_id,
             parent_id: message.parent_id,

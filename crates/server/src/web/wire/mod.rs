@@ -4,12 +4,14 @@ mod account;
 mod chat;
 mod embed;
 mod kept;
+mod knowledge;
 mod models;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
 pub(crate) use embed::*;
 pub(crate) use kept::*;
+pub(crate) use knowledge::*;
 pub(crate) use models::*;
 
 use serde::{Deserialize, Deserializer, Serialize};

@@ -289,7 +289,7 @@ fn files_that_are_no_text_are_refused_by_name() {
     let me = Browser::default();
     for (name, data) in [
         ("a.pdf", &b"%PDF-1.7\n"[..]),
-        ("b.png", b"\x89PNG\r\n"),
+        ("b.png", b"\x89PNG\r\n\xff"),
         ("c.bin", b"a\0b"),
     ] {
         let path = format!("/api/attachments?name={name}");
@@ -299,7 +299,7 @@ fn files_that_are_no_text_are_refused_by_name() {
         &server,
         "POST",
         "/api/attachments?name=x.html",
-        b"<script>alert(1)</script>",
+        b"<script>alert(1)</script>Hello",
     );
     let path = format!("/api/attachments/{}", file.json()["id"].as_str().unwrap());
     let back = me.send(&server, "GET", &path, None);

@@ -83,6 +83,7 @@ fn every_route_refuses_nobody_and_finds_nothing_of_another() {
         "/api/folders",
         "/api/prompts",
         "/api/assistants",
+        "/api/collections",
         "/api/shares",
         "/api/keys",
         "/api/export",
@@ -149,6 +150,13 @@ impl Things {
             b"cloudberry",
         );
         ids.insert("attachments", id(&file.json()));
+        let made = json!({ "name": "cloudberry" });
+        let made = id(&ann.ok(server, "POST", "/api/collections", made));
+        let path = format!("/api/collections/{made}/documents?name=cloudberry.md");
+        let document = id(&ann.raw(server, "POST", &path, b"cloudberry").json());
+        super::knowledge::read(server, ann, &document);
+        ids.insert("collections", made);
+        ids.insert("documents", document);
         let chat = ann.chat(server, json!({ "max_tokens": 4, "temperature": 0 }));
         let question = json!({ "id": "q1", "parent_id": null, "content": "cloudberry" });
         let answer = ann.ask(server, &chat, question);
@@ -184,12 +192,13 @@ impl Things {
                 "{mid}" if parts.last() == Some(&"answer") => "q1".to_owned(),
                 "{mid}" => self.ids["mid"].clone(),
                 "{token}" | "{name}" => "nothing".to_owned(),
+                "{number}" => "0".to_owned(),
                 other => other.to_owned(),
             });
         }
         let query = match path {
-            "/api/search" => "?q=cloudberry",
-            "/api/attachments" => "?name=a.txt",
+            "/api/search" | "/api/collections/{id}/search" => "?q=cloudberry",
+            "/api/attachments" | "/api/collections/{id}/documents" => "?name=a.txt",
             _ => "",
         };
         place.join("/") + query
@@ -203,9 +212,13 @@ impl Things {
                 json!({ "id": "new", "parent_id": self.ids["mid"], "content": "more" })
             }
             ("POST", "/api/prompts") => json!({ "name": "n", "text": "t" }),
-            ("POST", "/api/folders" | "/api/assistants" | "/api/keys") => json!({ "name": "n" }),
+            ("POST", "/api/folders" | "/api/assistants" | "/api/keys" | "/api/collections") => {
+                json!({ "name": "n" })
+            }
             ("PATCH", "/api/chats/{id}") => json!({ "title": "taken" }),
-            ("PATCH", "/api/folders/{id}" | "/api/assistants/{id}") => json!({ "name": "taken" }),
+            ("PATCH", "/api/folders/{id}" | "/api/assistants/{id}" | "/api/collections/{id}") => {
+                json!({ "name": "taken" })
+            }
             ("PATCH", "/api/admin/users/{id}" | "/api/admin/embeds/{id}") => {
                 json!({ "disabled": true })
             }
@@ -233,6 +246,7 @@ impl Things {
             "folders",
             "prompts",
             "assistants",
+            "collections",
             "keys",
             "shares",
             "sessions",
@@ -247,5 +261,7 @@ impl Things {
             None,
         );
         assert_eq!(file.body, "cloudberry");
+        let path = format!("/api/documents/{}/passages/0", self.ids["documents"]);
+        assert_eq!(ann.get(server, &path)["text"], "cloudberry");
     }
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod attacks;
 mod chats;
 mod embeds;
+mod knowledge;
 mod matrix;
 mod models;
 mod oidc;
