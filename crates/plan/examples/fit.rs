@@ -49,6 +49,20 @@ fn main() {
     } else {
         print!("{}", best.to_toml());
     }
+    if let Some(g) = mode.strip_prefix("without=") {
+        let others: Vec<&Case> = train.iter().copied().filter(|c| c.group != g).collect();
+        let left = fit(&others, &best, 12);
+        for i in 0..Fitted::len() {
+            let (name, prior, _) = Fitted::describe(i);
+            println!("{name:24} prior {prior:9.4} all {:9.4} without {:9.4} ({:+.0}%)", best.get(i), left.get(i), (left.get(i) / best.get(i) - 1.0) * 100.0);
+        }
+        for c in cases.iter().filter(|c| c.group == g).step_by(if g == "vtrain-single" { 25 } else { 1 }) {
+            let (p, q) = (step_time(&c.run, &left), step_time(&c.run, &best));
+            let m = c.measured.step_s.unwrap_or(f64::NAN);
+            println!("without {:6.1} with {:6.1} {:9.4} {} t{} p{} d{} m{} n{} h{} | {:.3?}", (p.total_s / m - 1.0) * 100.0, (q.total_s / m - 1.0) * 100.0, m, c.id, c.run.layout.tp, c.run.layout.pp, c.run.layout.dp, c.run.layout.micro_batch, c.run.micro_batches(), c.run.model.hidden_size, p);
+        }
+        return;
+    }
     // Leave one group out.
     let groups: std::collections::BTreeSet<&str> = cases.iter().map(|c| c.group.as_str()).collect();
     let mut table: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();

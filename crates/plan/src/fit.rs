@@ -7,8 +7,9 @@ use crate::rows::Case;
 
 /// Spread of a measurement about a good model: logarithms.
 const NOISE: f64 = 0.05;
-/// Residual, in spreads, over which a row counts less (Huber).
-const HUBER: f64 = 2.0;
+/// Residual, in spreads, over which a row counts less and less (Cauchy's loss): some published rows are
+/// odd by more than any model explains.
+const CAUCHY: f64 = 2.5;
 
 /// A row's weight, so that a large source does not drown out the others.
 fn weights(cases: &[&Case]) -> Vec<f64> {
@@ -35,8 +36,7 @@ fn loss(residuals: &[f64], weights: &[f64], fitted: &Fitted) -> f64 {
         .iter()
         .zip(weights)
         .map(|(r, w)| {
-            let a = r.abs();
-            w * if a <= HUBER { a * a } else { 2.0 * HUBER * a - HUBER * HUBER }
+            w * CAUCHY * CAUCHY * (r * r / (CAUCHY * CAUCHY)).ln_1p()
         })
         .sum();
     let priors: f64 = (0..Fitted::len())
@@ -71,7 +71,7 @@ pub fn fit(cases: &[&Case], start: &Fitted, rounds: usize) -> Fitted {
         let robust: Vec<f64> = r
             .iter()
             .zip(&weights)
-            .map(|(r, w)| w * if r.abs() <= HUBER { 1.0 } else { HUBER / r.abs() })
+            .map(|(r, w)| w / (1.0 + r * r / (CAUCHY * CAUCHY)))
             .collect();
         let mut a = vec![vec![0.0; n]; n];
         let mut g = vec![0.0; n];

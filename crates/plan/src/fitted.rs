@@ -91,6 +91,8 @@ parameters! {
     pointwise = 1.0, 0.3;
     /// The same where a compiler fuses them.
     fused = 0.6, 0.3;
+    /// The same where each operation is a kernel of its own.
+    eager = 1.4, 0.3;
     /// Traffic of casts to 8 and 4 bit by their count.
     cast = 1.2, 0.3;
     /// The same where scales belong to blocks.
@@ -101,8 +103,10 @@ parameters! {
     scores = 1.0, 0.3;
     /// Share of the 16-bit peak of unfused attention's products.
     attention_unfused = 0.35, 0.3;
-    /// Share of the 16-bit peak of flash attention on Ampere.
-    attention_ampere = 0.36, 0.2;
+    /// Share of the 16-bit peak of the first flash attention kernels (Triton's), on Ampere.
+    attention_first = 0.36, 0.15;
+    /// Share of the 16-bit peak of `FlashAttention` 2 on Ampere.
+    attention_ampere = 0.50, 0.15;
     /// The same on Hopper by kernels made for Ampere.
     attention_hopper_old = 0.22, 0.2;
     /// The same on Hopper.
@@ -132,7 +136,7 @@ parameters! {
     /// Slow-down of products by communication beside them, as a share of the hidden time.
     contention = 0.2, 0.5;
     /// The host's time to launch one dense layer's forward pass, µs.
-    host_us = 1000.0, 0.25;
+    host_us = 1000.0, 0.15;
     /// The same for a mixture layer.
     host_moe_us = 2500.0, 0.3;
     /// Share of the rate of a dense product that grouped products of experts reach.
@@ -142,11 +146,13 @@ parameters! {
     /// Rate that the clock gains where a GPU idles in the pipeline, a unit of idle share.
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.
-    step_s = 0.03, 0.7;
+    step_s = 0.01, 0.7;
     /// Slow-down by the slowest of many nodes, a doubling of nodes.
     straggle = 0.004, 0.7;
-    /// Slow-down of mixture layers a year of software before the newest (2026.7).
-    moe_age = 0.35, 0.4;
+    /// Casts, permutations and exchange of mixtures on Blackwell before their kernels were fused.
+    moe_before = 1.6, 0.25;
+    /// The same, growth a year before that.
+    moe_age = 0.25, 0.5;
 }
 
 #[derive(Deserialize)]

@@ -82,6 +82,10 @@ pub struct Software {
     pub flash: bool,
     /// A compiler fuses pointwise operations (`torch.compile`).
     pub compiled: bool,
+    /// Each pointwise operation is a kernel of its own.
+    pub eager: bool,
+    /// The first flash attention kernels, which are all that knew ALiBi for long.
+    pub first_attention: bool,
     /// Norms and residuals are split over tensor-parallel ranks.
     pub sequence_parallel: bool,
     /// Tensor-parallel communication runs beside products.
@@ -103,6 +107,10 @@ pub struct Software {
     pub parallel_block: bool,
     /// Gradients are added in 32 bit.
     pub fp32_gradients: bool,
+    /// Experts' casts, permutations and products are fused (mid-2026).
+    pub fused_experts: bool,
+    /// Experts take a fixed number of tokens and drop the rest, so that the host need not wait.
+    pub fixed_shapes: bool,
     /// Year of the release, for mixtures, whose software still gets faster.
     pub year: f64,
 }
@@ -112,6 +120,8 @@ impl Software {
     pub const CLASSIC: Self = Self {
         flash: false,
         compiled: false,
+        eager: false,
+        first_attention: false,
         sequence_parallel: false,
         tp_overlap: false,
         dp_overlap: false,
@@ -122,6 +132,8 @@ impl Software {
         new_attention: false,
         parallel_block: false,
         fp32_gradients: false,
+        fused_experts: false,
+        fixed_shapes: false,
         year: 2021.0,
     };
 
@@ -129,6 +141,8 @@ impl Software {
     pub const MODERN: Self = Self {
         flash: true,
         compiled: false,
+        eager: false,
+        first_attention: false,
         sequence_parallel: true,
         tp_overlap: true,
         dp_overlap: true,
@@ -139,12 +153,17 @@ impl Software {
         new_attention: true,
         parallel_block: false,
         fp32_gradients: true,
+        fused_experts: true,
+        fixed_shapes: false,
         year: NEWEST,
     };
 }
 
 /// Year of the newest software that measurements are from.
 pub const NEWEST: f64 = 2026.7;
+
+/// Year from which mixtures' kernels were fused.
+pub const FUSED: f64 = 2026.42;
 
 /// How work is split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -84,9 +84,6 @@ pub struct Model {
     /// Share of layers that have the sliding window.
     #[serde(default)]
     pub sliding_share: f64,
-    /// Attention has learned sinks in its softmax (GPT-OSS).
-    #[serde(default)]
-    pub attention_sinks: bool,
     /// Extra layers that predict further tokens (DeepSeek-V3).
     #[serde(default)]
     pub mtp_layers: u64,

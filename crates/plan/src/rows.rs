@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::gpu::{Cluster, Generation, Precision, find_gpu};
-use crate::layout::{Layout, NEWEST, Recompute, Run, Sharding, Software};
+use crate::layout::{FUSED, Layout, NEWEST, Recompute, Run, Sharding, Software};
 use crate::model::{Model, models};
 
 /// A CSV file's rows by the header's names (RFC 4180; lines that are empty are left out).
@@ -215,7 +215,6 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
         sliding_window: 0,
         sliding_share: 0.0,
         mtp_layers: 0,
-        attention_sinks: false,
     })
 }
 
@@ -265,16 +264,20 @@ fn software(f: &Fields<'_>, gpu: &crate::gpu::Gpu, sharding: &str) -> Software {
     }
     let release = release_year(f.text("id")).or_else(|| release_year(&source));
     let tensor_overlap = words.contains("asynctp")
-        || !(words.contains("vanillatp") || gpu.generation == Generation::Ampere || fully_sharded);
+        || release.is_some() && !words.contains("vanillatp");
     Software {
         compiled: words.contains("compile") || by_hand,
         dp_overlap: gpu.generation != Generation::Ampere || fully_sharded || words.contains("parallel block"),
+        eager: fully_sharded && release.is_none() && !by_hand && !words.contains("compile"),
+        first_attention: f.text("model").starts_with("MPT"),
         slow_casts: f.text("precision").contains("rowwise"),
         sequence_parallel: true,
         tp_overlap: tensor_overlap || words.contains("parallel block"),
         parallel_block: words.contains("parallel block"),
         fp32_gradients: !(words.contains("mode pure") || by_hand),
         new_attention: release.is_some() || gpu.generation == Generation::Blackwell,
+        fused_experts: release.is_some_and(|y| y > FUSED),
+        fixed_shapes: f.text("model").contains("tokendrop"),
         year: release.unwrap_or(NEWEST - 1.0),
         ..Software::MODERN
     }

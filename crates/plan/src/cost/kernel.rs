@@ -56,6 +56,7 @@ impl<'a> Kernels<'a> {
                 Precision::Nvfp4 => f.fp4,
             };
         let flash = match gpu.generation {
+            Generation::Volta | Generation::Ampere if software.first_attention => f.attention_first,
             Generation::Volta | Generation::Ampere | Generation::Cdna3 => f.attention_ampere,
             Generation::Hopper if !software.new_attention => f.attention_hopper_old,
             Generation::Hopper => f.attention_hopper,

@@ -6,8 +6,8 @@
 use super::comm::Group;
 use super::kernel::{Kernels, smooth_max};
 use crate::fitted::Fitted;
-use crate::gpu::Precision;
-use crate::layout::{NEWEST, Recompute, Run};
+use crate::gpu::{Generation, Precision};
+use crate::layout::{FUSED, Recompute, Run};
 
 /// What a layer's time is made of, s. Times of communication are what is not hidden.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,9 +65,6 @@ pub(super) struct Layers<'a> {
     /// Tensor-parallel ranks.
     t: f64,
 }
-
-/// When fused attention kernels came to know sinks.
-const SINKS_YEAR: f64 = 2026.45;
 
 /// Which pass over a layer.
 #[derive(Clone, Copy, PartialEq)]
@@ -151,7 +148,12 @@ impl<'a> Layers<'a> {
         }
         time.context = self.context_time(pass, time.attention);
         let f = self.fitted;
-        let host = 1e-6 * if moe { f.host_moe_us * self.age() } else { f.host_us };
+        let host = 1e-6
+            * match (moe, self.run.software.fixed_shapes) {
+                (true, false) => f.host_moe_us,
+                (true, true) => 2.0 * f.host_us,
+                (false, _) => f.host_us,
+            };
         let device = time.total();
         time.launch = smooth_max(device, host) - device;
         time
@@ -207,9 +209,7 @@ impl<'a> Layers<'a> {
         let a = m.num_attention_heads as f64 / self.t;
         let flops = 2.0 * self.tokens * a * (m.qk_dim() + m.v_dim()) as f64;
         let s = &self.run.software;
-        // Fused kernels learned of sinks only in 2026.
-        let flash = s.flash && !(m.attention_sinks && s.year < SINKS_YEAR);
-        if flash {
+        if s.flash {
             // Flash attention skips what causality masks; its backward computes scores again.
             let work = match pass {
                 Pass::Forward => 1.0,
@@ -247,7 +247,11 @@ impl<'a> Layers<'a> {
         let gate = 2.0 * m.mlp_matrices() as f64;
         let narrow = (4.0 * heads + gate * inner) / self.t;
         let passes = if pass == Pass::Forward { 1.0 } else { 2.0 };
-        let fuse = if s.compiled { f.fused } else { 1.0 };
+        let fuse = match (s.compiled, s.eager) {
+            (true, _) => f.fused,
+            (false, true) => f.eager,
+            (false, false) => 1.0,
+        };
         let mut bytes = passes * (wide + narrow) * f.pointwise * fuse;
         if self.run.precision != Precision::Bf16 {
             // Each product's input is read in 16 bit and written in 8, once as it is and once
@@ -291,9 +295,14 @@ impl<'a> Layers<'a> {
         smooth_max(attention, time) - attention
     }
 
-    /// How much slower mixtures were in older software.
+    /// How much more casting, permuting and waiting mixtures did before their kernels were fused for
+    /// Blackwell.
     fn age(&self) -> f64 {
-        (self.fitted.moe_age * (NEWEST - self.run.software.year).clamp(0.0, 3.0)).exp()
+        let s = &self.run.software;
+        if s.fused_experts || self.run.cluster.gpu.generation != Generation::Blackwell {
+            return 1.0;
+        }
+        self.fitted.moe_before * (self.fitted.moe_age * (FUSED - s.year).clamp(0.0, 3.0)).exp()
     }
 
     /// Routed and shared experts, and how tokens come to them.
