@@ -3,6 +3,7 @@
 
 use crate::cost::step_time;
 use crate::fitted::Fitted;
+use crate::memory::reported_gib;
 use crate::rows::Case;
 
 /// Spread of a measurement about a good model: logarithms.
@@ -11,21 +12,43 @@ const NOISE: f64 = 0.05;
 /// odd by more than any model explains.
 const CAUCHY: f64 = 2.5;
 
-/// A row's weight, so that a large source does not drown out the others.
-fn weights(cases: &[&Case]) -> Vec<f64> {
-    let mut counts = std::collections::BTreeMap::new();
-    for c in cases {
-        *counts.entry(c.group.as_str()).or_insert(0.0_f64) += 1.0;
-    }
-    cases.iter().map(|c| (20.0 / counts[c.group.as_str()]).powf(0.5).min(1.5)).collect()
+/// One measured number of a row.
+struct Point<'a> {
+    case: &'a Case,
+    measured: f64,
+    memory: bool,
 }
 
-fn residuals(cases: &[&Case], fitted: &Fitted) -> Vec<f64> {
-    cases
+fn points<'a>(cases: &[&'a Case]) -> Vec<Point<'a>> {
+    let of = |memory: bool| {
+        cases.iter().filter_map(move |case| {
+            let value = if memory { case.measured.memory_gib } else { case.measured.step_s };
+            value.map(|measured| Point { case, measured, memory })
+        })
+    };
+    of(false).chain(of(true)).collect()
+}
+
+/// A row's weight, so that a large source does not drown out the others.
+fn weights(points: &[Point<'_>]) -> Vec<f64> {
+    let key = |p: &Point<'_>| (p.case.group.clone(), p.memory);
+    let mut counts = std::collections::BTreeMap::new();
+    for p in points {
+        *counts.entry(key(p)).or_insert(0.0_f64) += 1.0;
+    }
+    points.iter().map(|p| (20.0 / counts[&key(p)]).sqrt().min(1.5)).collect()
+}
+
+fn residuals(points: &[Point<'_>], fitted: &Fitted) -> Vec<f64> {
+    points
         .iter()
-        .map(|c| {
-            let measured = c.measured.step_s.unwrap_or(f64::NAN);
-            (step_time(&c.run, fitted).total_s / measured).ln() / NOISE
+        .map(|p| {
+            let predicted = if p.memory {
+                reported_gib(&p.case.run, fitted)
+            } else {
+                step_time(&p.case.run, fitted).total_s
+            };
+            (predicted / p.measured).ln() / NOISE
         })
         .collect()
 }
@@ -50,8 +73,7 @@ fn loss(residuals: &[f64], weights: &[f64], fitted: &Fitted) -> f64 {
 
 /// The most probable parameters, from `start`, after at most `rounds` steps.
 pub fn fit(cases: &[&Case], start: &Fitted, rounds: usize) -> Fitted {
-    let cases: Vec<&Case> =
-        cases.iter().copied().filter(|c| c.measured.step_s.is_some()).collect();
+    let cases = points(cases);
     let weights = weights(&cases);
     let n = Fitted::len();
     let mut best = start.clone();

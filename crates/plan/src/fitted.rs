@@ -153,6 +153,18 @@ parameters! {
     moe_before = 1.6, 0.25;
     /// The same, growth a year before that.
     moe_age = 0.25, 0.5;
+    /// Activations by their count.
+    held_activations = 1.0, 0.12;
+    /// Logits and what the loss keeps of them, by their count.
+    held_logits = 1.0, 0.25;
+    /// Share of activations that selective recomputation keeps where scores are not kept anyway.
+    held_selective = 0.40, 0.3;
+    /// Memory of the driver and of communication libraries, GiB.
+    held_driver_gib = 5.0, 0.3;
+    /// Share that the allocator loses to fragments.
+    fragments = 0.03, 0.5;
+    /// The same before it could grow segments.
+    fragments_classic = 0.15, 0.3;
 }
 
 #[derive(Deserialize)]

@@ -153,9 +153,11 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
         // Layer by layer: gathered forward and again backward, gradients scattered.
         let layers = run.model.num_hidden_layers as f64 / l.pp as f64;
         let part = dense / layers;
-        let gathers = if l.sharding == Sharding::Zero2 { 1.0 / m } else { 2.0 };
+        // In a pipeline weights stay whole, and gradients are scattered after the last micro-batch.
+        let gathers = if l.sharding == Sharding::Zero2 || l.pp > 1 { 1.0 / m } else { 2.0 };
+        let scatters = if l.pp > 1 { 1.0 / m } else { 1.0 };
         let gather = near.gather(2.0 * part) * layers;
-        let scatter = near.gather(grad * part) * layers;
+        let scatter = near.gather(grad * part) * layers * scatters;
         let experts = if experts > 0.0 { edp.gather(experts * (4.0 + grad)) } else { 0.0 };
         let each = gathers * gather + scatter + experts;
         let hidden = each.min(micro);
