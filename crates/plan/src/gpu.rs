@@ -22,6 +22,19 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The format of this name.
+    pub fn parse(name: &str) -> Result<Self, PlanError> {
+        let all = [Self::Bf16, Self::Fp8, Self::Mxfp8, Self::Nvfp4];
+        let wanted = name.to_lowercase();
+        all.into_iter().find(|p| p.name() == wanted || wanted == "fp16" && *p == Self::Bf16).ok_or_else(|| {
+            PlanError::Unknown {
+                what: "precision",
+                name: name.to_owned(),
+                nearest: nearest(name, all.into_iter().map(Self::name)),
+            }
+        })
+    }
+
     /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {

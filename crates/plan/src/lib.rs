@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+pub mod config;
 pub mod cost;
 pub mod error;
 pub mod fit;
@@ -15,7 +16,12 @@ pub mod gpu;
 pub mod layout;
 pub mod memory;
 pub mod model;
+pub mod plan;
+pub mod request;
 pub mod rows;
+pub mod search;
+pub mod text;
+pub mod upkeep;
 pub mod validate;
 
 pub use cost::{StepTime, step_time};

@@ -309,3 +309,26 @@ pub fn markdown(report: &Report) -> String {
     }
     out
 }
+
+/// Rows' predictions as a Markdown table.
+pub fn rows_markdown(rows: &[RowResult]) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from(
+        "| id | group | what | measured | predicted | error % | memory GiB | predicted | error % |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    let n = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.2}"));
+    for r in rows {
+        if let (None, Some(reason)) = (r.predicted, &r.reason) {
+            let _ = writeln!(out, "| {} | {} | skipped: {reason} | | | | | | |", r.id, r.group);
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            r.id, r.group, r.unit, n(r.measured), n(r.predicted), n(r.error_pct),
+            n(r.memory_measured_gib), n(r.memory_predicted_gib), n(r.memory_error_pct)
+        );
+    }
+    out
+}
