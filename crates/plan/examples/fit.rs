@@ -32,7 +32,14 @@ fn main() {
     match mode.as_str() {
         "table" => print!("{}", fit(&training(&cases), &Fitted::prior(), 40).to_toml()),
         "report" => print!("{}", markdown(&report(rows, Fitted::built_in()))),
-        "rows" => print_rows(&cases),
+        // All of these after a new fit, for work on the model.
+        "fresh" => {
+            let fitted = fit(&training(&cases), &Fitted::prior(), 40);
+            print!("{}", fitted.to_toml());
+            print!("{}", markdown(&report(rows, &fitted)));
+            print_rows(&cases, &fitted);
+        }
+        "rows" => print_rows(&cases, Fitted::built_in()),
         "memory" => print_memory(&cases),
         other => match other.strip_prefix("without=") {
             Some(group) => print_without(&cases, group),
@@ -44,10 +51,10 @@ fn main() {
     }
 }
 
-fn print_rows(cases: &[Case]) {
+fn print_rows(cases: &[Case], fitted: &Fitted) {
     for c in cases {
-        let p = step_time(&c.run, Fitted::built_in());
-        let Some(error) = predict(c, Fitted::built_in()).error_pct else { continue };
+        let p = step_time(&c.run, fitted);
+        let Some(error) = predict(c, fitted).error_pct else { continue };
         let l = &c.run.layout;
         let share = |s: f64| (100.0 * s / p.total_s).round();
         println!(

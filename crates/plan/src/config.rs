@@ -69,6 +69,7 @@ pub fn model_from_config(text: &str, path: &str) -> Result<Model, PlanError> {
         v_head_dim: count(&["v_head_dim"]).unwrap_or(0),
         sliding_window: 0,
         sliding_share: 0.0,
+        own_activation: false,
         mtp_layers: count(&["num_nextn_predict_layers"]).unwrap_or(0),
     };
     model.check().map_err(|e| form(e.to_string()))?;

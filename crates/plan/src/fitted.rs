@@ -70,7 +70,7 @@ parameters! {
     /// The same on Hopper by the common one: its clock falls further under load.
     gemm_hopper = 0.92, 0.08;
     /// The same on Blackwell by the common one.
-    gemm_blackwell = 0.75, 0.10;
+    gemm_blackwell = 0.70, 0.10;
     /// How a chip's rate goes with its power limit: the exponent.
     power = 0.40, 0.25;
     /// The same in software before flash attention by what later software reaches.
@@ -78,7 +78,7 @@ parameters! {
     /// An 8-bit product's share of its peak, by the 16-bit one's.
     fp8 = 0.88, 0.12;
     /// The same on Blackwell, where power holds 16-bit products back more.
-    fp8_blackwell = 1.15, 0.12;
+    fp8_blackwell = 1.25, 0.15;
     /// A 4-bit product's share of its peak, by the 16-bit one's.
     fp4 = 0.90, 0.20;
     /// Waves of tiles at which a product reaches half of its rate.
@@ -94,9 +94,9 @@ parameters! {
     /// The same where each operation is a kernel of its own.
     eager = 1.4, 0.3;
     /// Traffic of casts to 8 and 4 bit by their count.
-    cast = 1.2, 0.3;
+    cast = 1.4, 0.3;
     /// The same where scales belong to blocks.
-    cast_block = 1.8, 0.3;
+    cast_block = 1.2, 0.3;
     /// Traffic of casts whose kernels nothing fuses, by that of others.
     cast_slow = 4.0, 0.4;
     /// Traffic of whole attention scores by its count.
@@ -116,9 +116,9 @@ parameters! {
     /// Share of NVLink's bandwidth that collectives reach.
     nvlink = 0.75, 0.15;
     /// Share of the network's bandwidth that collectives reach.
-    network = 0.70, 0.3;
+    network = 0.85, 0.15;
     /// Share of that where weights are gathered parameter by parameter.
-    network_pieces = 0.15, 0.5;
+    network_pieces = 0.12, 0.4;
     /// Memory traffic for each parameter and micro-batch where gradients are copied, bytes.
     copies = 30.0, 0.5;
     /// Latency of a collective inside NVLink, µs a step.
@@ -131,28 +131,30 @@ parameters! {
     send_exposed = 0.3, 0.5;
     /// Share of gradient communication that is not hidden behind the last backward pass.
     dp_exposed = 0.3, 0.5;
-    /// Share of expert-parallel communication that is not hidden.
-    ep_exposed = 0.7, 0.4;
+    /// Share of expert-parallel communication that is not hidden, where software overlaps it.
+    ep_exposed = 0.4, 0.4;
     /// Slow-down of products by communication beside them, as a share of the hidden time.
     contention = 0.2, 0.5;
     /// The host's time to launch one dense layer's forward pass, µs.
     host_us = 1000.0, 0.15;
     /// The same for a mixture layer.
-    host_moe_us = 2500.0, 0.3;
+    host_moe_us = 3500.0, 0.2;
     /// Share of the rate of a dense product that grouped products of experts reach.
     grouped = 0.85, 0.2;
     /// Traffic of permuting tokens to experts by its count.
-    permute = 1.5, 0.4;
+    permute = 1.2, 0.3;
     /// Rate that the clock gains where a GPU idles in the pipeline, a unit of idle share.
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.
-    step_s = 0.01, 0.7;
+    step_s = 0.01, 0.4;
     /// Slow-down by the slowest of many nodes, a doubling of nodes.
     straggle = 0.004, 0.7;
+    /// Traffic of an expert activation that is not fused, by that of one that is.
+    unfused_activation = 8.0, 0.3;
     /// Casts, permutations and exchange of mixtures on Blackwell before their kernels were fused.
     moe_before = 1.6, 0.25;
     /// The same, growth a year before that.
-    moe_age = 0.25, 0.5;
+    moe_age = 0.35, 0.4;
     /// Activations by their count.
     held_activations = 1.0, 0.12;
     /// Logits and what the loss keeps of them, by their count.

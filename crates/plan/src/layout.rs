@@ -90,6 +90,8 @@ pub struct Software {
     pub sequence_parallel: bool,
     /// Tensor-parallel communication runs beside products.
     pub tp_overlap: bool,
+    /// Expert-parallel communication runs beside other micro-batches' products.
+    pub ep_overlap: bool,
     /// Gradient communication runs beside the backward pass.
     pub dp_overlap: bool,
     /// Dropout is in use (models before 2022).
@@ -124,6 +126,7 @@ impl Software {
         first_attention: false,
         sequence_parallel: false,
         tp_overlap: false,
+        ep_overlap: false,
         dp_overlap: false,
         dropout: true,
         gathers_each_parameter: false,
@@ -145,6 +148,7 @@ impl Software {
         first_attention: false,
         sequence_parallel: true,
         tp_overlap: true,
+        ep_overlap: true,
         dp_overlap: true,
         dropout: false,
         gathers_each_parameter: false,

@@ -84,6 +84,9 @@ pub struct Model {
     /// Share of layers that have the sliding window.
     #[serde(default)]
     pub sliding_share: f64,
+    /// Experts' activation is one of its own (clamped, with biases), which was not fused for long.
+    #[serde(default)]
+    pub own_activation: bool,
     /// Extra layers that predict further tokens (DeepSeek-V3).
     #[serde(default)]
     pub mtp_layers: u64,

@@ -214,6 +214,7 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
         v_head_dim: 0,
         sliding_window: 0,
         sliding_share: 0.0,
+        own_activation: false,
         mtp_layers: 0,
     })
 }
@@ -273,6 +274,7 @@ fn software(f: &Fields<'_>, gpu: &crate::gpu::Gpu, sharding: &str) -> Software {
         slow_casts: f.text("precision").contains("rowwise"),
         sequence_parallel: true,
         tp_overlap: tensor_overlap || words.contains("parallel block"),
+        ep_overlap: release.is_some(),
         parallel_block: words.contains("parallel block"),
         fp32_gradients: !(words.contains("mode pure") || by_hand),
         new_attention: release.is_some() || gpu.generation == Generation::Blackwell,

@@ -248,8 +248,9 @@ fn choices(cases: &[Case], without: &BTreeMap<String, Fitted>) -> Vec<Choice> {
         let (true, Some(step)) = (swept, c.measured.step_s) else { continue };
         let m = &c.run.model;
         let key = format!(
-            "{}: {} layers of {}, {} GPUs, batch {}",
-            c.group, m.num_hidden_layers, m.hidden_size, c.run.cluster.gpus, c.run.global_batch
+            "{}: {} layers of {}, {} heads, {} GPUs, batch {}",
+            c.group, m.num_hidden_layers, m.hidden_size, m.num_attention_heads, c.run.cluster.gpus,
+            c.run.global_batch
         );
         sweeps.entry(key).or_default().push((c, step));
     }

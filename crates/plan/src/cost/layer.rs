@@ -244,7 +244,8 @@ impl<'a> Layers<'a> {
         } else {
             m.intermediate_size as f64
         };
-        let gate = 2.0 * m.mlp_matrices() as f64;
+        let unfused = moe && m.own_activation && !s.fused_experts;
+        let gate = 2.0 * m.mlp_matrices() as f64 * if unfused { f.unfused_activation } else { 1.0 };
         let narrow = (4.0 * heads + gate * inner) / self.t;
         let passes = if pass == Pass::Forward { 1.0 } else { 2.0 };
         let fuse = match (s.compiled, s.eager) {
@@ -327,6 +328,7 @@ impl<'a> Layers<'a> {
         let passes = if pass == Pass::Forward { 1.0 } else { 1.5 };
         time.pointwise += passes * self.kernels.move_bytes(routed * 8.0 * f.permute) * age;
         let bytes = routed * 2.0;
-        time.expert += 2.0 * self.expert.all_to_all(bytes, k) * f.ep_exposed * age;
+        let exposed = if self.run.software.ep_overlap { f.ep_exposed } else { 1.0 };
+        time.expert += 2.0 * self.expert.all_to_all(bytes, k) * exposed * age;
     }
 }
