@@ -10,6 +10,7 @@
 pub mod config;
 pub mod cost;
 pub mod error;
+pub mod failure;
 pub mod fit;
 pub mod fitted;
 pub mod gpu;
