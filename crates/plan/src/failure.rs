@@ -91,7 +91,7 @@ pub struct Setting {
 /// Mean time to repair a node, s: a day.
 const REPAIR_S: f64 = 86_400.0;
 /// Mean time until silent corruption shows in the loss or in checks, s.
-const CORRUPT_S: f64 = 3600.0;
+pub const CORRUPT_S: f64 = 3600.0;
 /// A run that takes this many times its work is given up as never ending.
 const HOPELESS: f64 = 50.0;
 

@@ -9,11 +9,13 @@
 
 pub mod config;
 pub mod cost;
+pub mod emit;
 pub mod error;
 pub mod failure;
 pub mod fit;
 pub mod fitted;
 pub mod gpu;
+pub mod html;
 pub mod layout;
 pub mod memory;
 pub mod model;
@@ -21,6 +23,7 @@ pub mod plan;
 pub mod request;
 pub mod rows;
 pub mod search;
+pub mod serving;
 pub mod text;
 pub mod upkeep;
 pub mod validate;

@@ -39,8 +39,8 @@ pub struct Memory {
     pub total_gib: f64,
 }
 
-/// Bytes that one layer keeps of one token.
-fn kept(run: &Run, moe: bool) -> f64 {
+/// Bytes that one layer keeps of one token on one GPU for its backward pass, nothing computed again.
+pub fn kept(run: &Run, moe: bool) -> f64 {
     let m = &run.model;
     let s = &run.software;
     let t = run.layout.tp as f64;

@@ -7,7 +7,8 @@ use crate::error::PlanError;
 use crate::fitted::Fitted;
 use crate::request::Asked;
 use crate::search::{Candidate, Found, search};
-use crate::upkeep::{Upkeep, upkeep};
+use crate::failure::{Outcome, simulate, spares_that_pay};
+use crate::upkeep::{Upkeep, setting, upkeep};
 
 /// A threshold in a law, and whether the run crosses it.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,10 @@ pub struct Plan {
     pub days_if_slower: f64,
     /// Failures and what they cost.
     pub upkeep: Upkeep,
+    /// The run played through many times, with failure rates as uncertain as they are between clusters.
+    pub simulation: Outcome,
+    /// Spare nodes that pay for themselves.
+    pub spares_that_pay: u64,
     /// Energy with cooling, MWh.
     pub energy_mwh: f64,
     /// Rent of the whole cluster, USD.
@@ -79,6 +84,10 @@ const LAWS: [(&str, f64); 4] = [
     ("New York RAISE Act (2025): frontier model, where it also costs over 100 million USD", 1e26),
 ];
 
+/// How often a plan plays its run through, and from which seed.
+const PLAYED: usize = 200;
+const SEED: u64 = 1;
+
 /// Makes the plan.
 pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
     let found = search(asked, fitted)?;
@@ -87,6 +96,9 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
     let steps = (asked.tokens / best.run.tokens()).ceil().max(1.0);
     let seconds = steps * best.step.total_s;
     let upkeep = upkeep(asked, best, seconds);
+    let setting = setting(asked, best, &upkeep, seconds);
+    let simulation = simulate(&setting, PLAYED, SEED);
+    let spares_that_pay = spares_that_pay(&setting, SEED);
     let days_undisturbed = seconds / 86_400.0;
     let days = days_undisturbed / upkeep.goodput;
     let flops = asked.model.train_flops_per_token(asked.seq) * asked.tokens;
@@ -117,6 +129,8 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
             .collect(),
         error_p90_pct: error,
         upkeep,
+        simulation,
+        spares_that_pay,
         found,
     })
 }

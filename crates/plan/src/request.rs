@@ -137,9 +137,6 @@ pub struct Pins {
 
 /// Carbon of the world's electricity, g CO2 a kWh (Ember's review of 2024).
 const WORLD_CARBON: f64 = 473.0;
-/// Failures of a node of 8 GPUs by 1,000 node-days: the median of the sources other than Llama 3's in
-/// the failure table (RSC-1 6.5, RSC-2 2.34, Imbue 4.3).
-pub const FAILURES: f64 = 4.3;
 
 fn value(field: &str, value: impl ToString, allowed: impl Into<String>) -> PlanError {
     PlanError::Value { field: field.to_owned(), value: value.to_string(), allowed: allowed.into() }
@@ -350,7 +347,7 @@ impl Request {
             pue: within("pue", self.pue, 1.1, 1.0, 5.0)?,
             carbon: within("carbon", self.carbon, WORLD_CARBON, 0.0, 5000.0)?,
             imbalance: within("imbalance", self.imbalance, 1.05, 1.0, 100.0)?,
-            failures: within("failures", self.failures, FAILURES, 0.0, 1e5)?,
+            failures: within("failures", self.failures, crate::failure::rates().per_1000_node_days, 0.0, 1e5)?,
             spares: self.spares,
             model,
             cluster,

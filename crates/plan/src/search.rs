@@ -95,6 +95,9 @@ fn layouts(asked: &Asked) -> Vec<Layout> {
                     let mut dps = pinned(pins.dp, [slots.min(sequences)].into_iter().chain(even));
                     dps.dedup();
                     for dp in dps {
+                        if dp > slots {
+                            continue;
+                        }
                         let rest = Rest { asked, tp, pp, cp, dp, micro_batch };
                         rest.add(&recomputes, &mut out);
                     }
@@ -139,7 +142,13 @@ impl Rest<'_> {
             None => vec![Sharding::Zero1],
         };
         for &ep in &eps {
+            if !ranks.is_multiple_of(ep) {
+                continue;
+            }
             for &vpp in &vpps {
+                if self.pp * vpp > m.num_hidden_layers {
+                    continue;
+                }
                 for &sharding in &shardings {
                     for &recompute in recomputes {
                         out.push(Layout {
@@ -291,8 +300,9 @@ fn check_pins(asked: &Asked) -> Result<(), PlanError> {
     let p = &asked.pins;
     let m = &asked.model;
     let wrong = |reason: String| Err(PlanError::Contradiction { reason });
-    let product = [p.tp, p.pp, p.cp, p.dp].iter().flatten().product::<u64>();
-    if product > asked.cluster.gpus {
+    // In 128 bits: each pin may be a million.
+    let product = [p.tp, p.pp, p.cp, p.dp].iter().flatten().map(|n| u128::from(*n)).product::<u128>();
+    if product > u128::from(asked.cluster.gpus) {
         return wrong(format!(
             "the pins take {product} GPUs, but there are {}", asked.cluster.gpus
         ));

@@ -76,6 +76,12 @@ pub fn report(p: &Plan) -> String {
         "failures", u.failures, duration(u.mtbf_h * 3600.0), short(u.checkpoint_gb),
         duration(u.interval_s), duration(u.checkpoint_s), u.goodput * 100.0
     );
+    let f = &p.simulation;
+    let _ = writeln!(
+        o,
+        "  {:<16}played through {} times: {:.1} days in half of them, {:.1} in nine of ten, {:.1} in 99 of 100; {} spare nodes pay",
+        "", f.runs, f.days[0], f.days[1], f.days[2], p.spares_that_pay
+    );
     let _ = writeln!(o, "  {:<16}{:.2e} FLOPs of training", "compute", p.flops);
     for t in p.thresholds.iter().filter(|t| t.crossed) {
         let _ = writeln!(o, "  {:<16}over {:.0e}: {}", "", t.flops, t.law);
@@ -140,4 +146,33 @@ fn bar(o: &mut String, name: &str, value: f64, whole: f64, text: &str) {
     }
     let width = (share * 40.0).round().clamp(0.0, 40.0) as usize;
     let _ = writeln!(o, "  {name:<32}{text:>9} {:>5.1}%  {}", share * 100.0, "█".repeat(width));
+}
+
+/// Two plans side by side.
+pub fn compare(names: [&str; 2], plans: [&Plan; 2]) -> String {
+    let [a, b] = plans;
+    let mut o = String::new();
+    let _ = writeln!(o, "{:<26}{:>28}{:>28}{:>10}", "", names[0], names[1], "second");
+    let mut row = |name: &str, f: &dyn Fn(&Plan) -> f64, text: &dyn Fn(f64) -> String| {
+        let (x, y) = (f(a), f(b));
+        let change = if x > 0.0 { format!("{:+.1}%", (y / x - 1.0) * 100.0) } else { String::new() };
+        let _ = writeln!(o, "{name:<26}{:>28}{:>28}{change:>10}", text(x), text(y));
+    };
+    let days = |v: f64| format!("{v:.1}");
+    row("GPUs", &|p| p.gpus as f64, &short);
+    row("days", &|p| p.days, &days);
+    row("days, nine of ten runs", &|p| p.simulation.days[1], &days);
+    row("cost", &|p| p.cost_usd, &dollars);
+    row("energy, MWh", &|p| p.energy_mwh, &short);
+    row("carbon, t CO2", &|p| p.carbon_t, &short);
+    row("step", &|p| p.found.best.step.total_s, &duration);
+    row("tokens/s/GPU", &|p| p.found.best.tokens_per_s / p.gpus as f64, &short);
+    row("MFU, %", &|p| p.mfu * 100.0, &days);
+    row("memory, GiB", &|p| p.found.best.memory.total_gib, &days);
+    row("failures", &|p| p.upkeep.failures, &short);
+    row("time training, %", &|p| p.upkeep.goodput * 100.0, &days);
+    for (name, p) in names.iter().zip(plans) {
+        let _ = writeln!(o, "{name}: {}", layout_words(&p.found.best));
+    }
+    o
 }

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::failure::{CORRUPT_S, Saving, Setting, rates};
 use crate::request::Asked;
 use crate::search::Candidate;
 
@@ -25,9 +26,15 @@ pub struct Upkeep {
     pub goodput: f64,
 }
 
-/// Detection and diagnosis under 10 minutes and catching up under 15 (MegaScale, section 6): a restart
-/// before work that was lost.
-pub const RESTART_S: f64 = 900.0;
+/// Detection, restart and work spoilt unnoticed, in the mean over the causes of failure, s.
+fn restart_s() -> f64 {
+    rates()
+        .cause
+        .iter()
+        .map(|c| c.share * (c.detect_s + c.restart_s + if c.silent { CORRUPT_S } else { 0.0 }))
+        .sum()
+}
+
 /// Time that copying the states to the host's memory stops training; the rest is written beside it. At
 /// 25 GB/s a GPU over PCIe, with the barrier.
 pub const COPY_GBS: f64 = 25.0;
@@ -51,6 +58,7 @@ pub fn upkeep(asked: &Asked, best: &Candidate, seconds: f64) -> Upkeep {
     let params = asked.model.params();
     // Weights in 16 bit and Adam's states in 32.
     let checkpoint_gb = params * 14.0 / 1e9;
+    let restart = restart_s();
     let per_gpu = checkpoint_gb / best.run.layout.gpus() as f64;
     let cost = COPY_S + per_gpu / COPY_GBS;
     if per_s <= 0.0 {
@@ -60,14 +68,14 @@ pub fn upkeep(asked: &Asked, best: &Candidate, seconds: f64) -> Upkeep {
             checkpoint_gb,
             checkpoint_s: cost,
             interval_s: seconds.max(1.0),
-            restart_s: RESTART_S,
+            restart_s: restart,
             goodput: 1.0,
         };
     }
     let mtbf = 1.0 / per_s;
     let interval = daly_interval(cost, mtbf);
     // Of each second kept: the checkpoints, and for each failure the restart and half an interval.
-    let overhead = cost / interval + (RESTART_S + interval / 2.0) / mtbf;
+    let overhead = cost / interval + (restart + interval / 2.0) / mtbf;
     let goodput = (1.0 / (1.0 + overhead)).clamp(0.01, 1.0);
     Upkeep {
         mtbf_h: mtbf / 3600.0,
@@ -75,7 +83,34 @@ pub fn upkeep(asked: &Asked, best: &Candidate, seconds: f64) -> Upkeep {
         checkpoint_gb,
         checkpoint_s: cost,
         interval_s: interval,
-        restart_s: RESTART_S,
+        restart_s: restart,
         goodput,
+    }
+}
+
+/// Storage that a node can write to or read from beside training, GB/s.
+const STORAGE_GBS: f64 = 5.0;
+/// Starting processes and connecting them, besides loading, s.
+const START_S: f64 = 20.0;
+
+/// The run as the simulation plays it, with asynchronous saves.
+pub fn setting(asked: &Asked, best: &Candidate, u: &Upkeep, seconds: f64) -> Setting {
+    let per_node = u64::from(asked.cluster.gpus_per_node.max(1));
+    let nodes = best.run.layout.gpus().div_ceil(per_node);
+    let idle = (asked.cluster.gpus - best.run.layout.gpus()) / per_node;
+    let transfer = u.checkpoint_gb / (nodes as f64 * STORAGE_GBS);
+    Setting {
+        nodes,
+        spares: asked.spares.unwrap_or(idle),
+        gpus_per_node: asked.cluster.gpus_per_node.max(1),
+        work_s: seconds,
+        per_1000_node_days: asked.failures,
+        uncertain_rate: true,
+        saving: Saving::Async,
+        stop_s: u.checkpoint_s,
+        write_s: transfer,
+        load_s: transfer + START_S,
+        interval_s: None,
+        replicas: best.run.layout.dp,
     }
 }
