@@ -81,6 +81,7 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Backup(args) => commands::backup::backup(&data()?, args),
         Verb::Restore(args) => commands::backup::restore(&data()?, args),
         Verb::Doctor(args) => commands::doctor::run(&data()?, cli.compute, args),
+        Verb::Plan(args) => commands::plan::run(args),
         Verb::Openapi => output::json(&terang_server::openapi()),
         Verb::Bench(args) => commands::bench::run(&data()?, cli.compute, args),
         Verb::ReadDocument(_) => Ok(()),

@@ -24,6 +24,8 @@ pub(crate) enum Problem {
     Usage(Box<Msg>),
     /// A lower layer's error, already one line.
     Below(String),
+    /// What a lower layer says about wrong input, already one line.
+    Misused(String),
     /// Nobody reads standard output any more.
     OutputClosed,
     /// Ctrl-C.
@@ -47,7 +49,7 @@ impl Problem {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::Below(_) => EXIT_FAILED,
-            Self::Usage(_) => EXIT_USAGE,
+            Self::Usage(_) | Self::Misused(_) => EXIT_USAGE,
             Self::OutputClosed => 0,
             Self::Interrupted | Self::Stopped(_) => EXIT_INTERRUPTED,
         }
@@ -84,7 +86,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(m) | Self::Usage(m) | Self::Stopped(m) => write!(f, "{m}"),
-            Self::Below(line) => f.write_str(line),
+            Self::Below(line) | Self::Misused(line) => f.write_str(line),
             Self::OutputClosed => Ok(()),
             Self::Interrupted => write!(f, "{}", Msg::Interrupted {}),
         }

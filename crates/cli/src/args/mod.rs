@@ -4,6 +4,7 @@
 mod bench;
 mod chat;
 mod models;
+mod plan;
 mod serve;
 mod tokenizer;
 mod train;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
+pub(crate) use self::plan::{Plan, PlanFlags, PlanWhat};
 pub(crate) use self::serve::{
     Backup, Doctor, Key, KeyCreate, KeyRevoke, ReadDocument, Restore, Serve,
 };
@@ -205,6 +207,19 @@ The server must have ended. What was there before stays beside it under another 
 Takes the arguments of terang serve, and checks what that would start with. The exit code is 1 when
 something is wrong; a warning is none.")]
     Doctor(Doctor),
+    /// Plan a training run before it is paid for: layout, memory, days, energy, money, failures
+    #[command(after_help = "Examples:
+  terang plan --gpu h100 --gpus 10000 --model grok-1 --tokens 10T
+  terang plan --gpu h100 --gpus 16384 --model llama3-405b --tokens 15.6T --fix tp=8,pp=16
+  terang plan --gpu v100 --gpus 10000 --network 400Gb --model gpt3-175b --tokens 300B --json
+  terang plan --file run.toml
+  terang plan validate measurements/
+
+No GPU is needed. Models are the built-in ones (an unknown name lists the nearest) or a config.json.
+A count may end in k, M, B or T; a bandwidth needs its unit, 400Gb (bits) or 50GB (bytes) a second.
+--fix pins any of tp, pp, vpp, dp, cp, ep, micro_batch, sharding and recompute. How near predictions
+are to measurements is in docs/plan-validation.md.")]
+    Plan(Box<Plan>),
     /// Print the description of the server's API as an OpenAPI document
     #[command(after_help = "Examples:
   terang openapi > openapi.json

@@ -7,6 +7,7 @@ pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod plan;
 pub(crate) mod pull;
 pub(crate) mod rm;
 pub(crate) mod serve;

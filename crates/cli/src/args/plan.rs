@@ -1,0 +1,93 @@
+//! Arguments of `terang plan`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Arguments of `terang plan`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Plan {
+    /// What to plan, or to check
+    #[command(subcommand)]
+    pub(crate) what: Option<PlanWhat>,
+    /// The run
+    #[command(flatten)]
+    pub(crate) flags: PlanFlags,
+}
+
+/// What `terang plan` does besides planning a run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanWhat {
+    /// Compare predictions with published measurements
+    #[command(after_help = "Examples:
+  terang plan validate measurements/
+  terang plan validate runs.csv --json
+
+A folder's runs.csv and runs-single-node-a100.csv are compared by group and GPU kind, also with each
+group left out of the fit in turn. Of a file every row is predicted.")]
+    Validate {
+        /// A folder of measurements, or one CSV file
+        #[arg(value_name = "FOLDER|FILE")]
+        path: PathBuf,
+        /// Give JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A run, in words.
+#[derive(Debug, Args)]
+pub(crate) struct PlanFlags {
+    /// A TOML file with any of these; flags come before it
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// GPU kind: v100, a100, h100, h200, b200, gb200, gb300, mi300x and others
+    #[arg(long, value_name = "KIND")]
+    pub(crate) gpu: Option<String>,
+    /// How many GPUs
+    #[arg(long, value_name = "N")]
+    pub(crate) gpus: Option<String>,
+    /// Built-in model, or a config.json
+    #[arg(short, long, value_name = "NAME|PATH")]
+    pub(crate) model: Option<String>,
+    /// Parameters of a Llama-like model, in the place of --model
+    #[arg(long, value_name = "N", conflicts_with = "model")]
+    pub(crate) params: Option<String>,
+    /// Training tokens, or optimal for 20 a parameter
+    #[arg(long, value_name = "N|optimal")]
+    pub(crate) tokens: Option<String>,
+    /// Tokens of a sequence
+    #[arg(long, value_name = "N")]
+    pub(crate) seq: Option<u64>,
+    /// Sequences of a step
+    #[arg(long, value_name = "N")]
+    pub(crate) global_batch: Option<u64>,
+    /// Format of the products: bf16, fp8, mxfp8 or nvfp4
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) precision: Option<String>,
+    /// Parts of the layout that are given, such as tp=8,pp=16
+    #[arg(long, value_name = "PART=N,…")]
+    pub(crate) fix: Option<String>,
+    /// Network bandwidth of a node, with its unit
+    #[arg(long, value_name = "BANDWIDTH")]
+    pub(crate) network: Option<String>,
+    /// GPUs of a node
+    #[arg(long, value_name = "N")]
+    pub(crate) gpus_per_node: Option<u32>,
+    /// Rent of a GPU, USD an hour
+    #[arg(long, value_name = "USD")]
+    pub(crate) price: Option<f64>,
+    /// Power usage effectiveness of the building
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) pue: Option<f64>,
+    /// Carbon of the electricity, g CO2 a kWh
+    #[arg(long, value_name = "GRAMS")]
+    pub(crate) carbon: Option<f64>,
+    /// Failures by 1,000 days of a node
+    #[arg(long, value_name = "N")]
+    pub(crate) failures: Option<f64>,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
