@@ -49,7 +49,7 @@ $$\\int_0^1 x^2\\,dx = \\frac{1}{3}$$
 
 const chats = new Map();
 const messages = new Map();
-const lists = { folders: [], prompts: [], assistants: [], keys: [], shares: [] };
+const lists = { folders: [], prompts: [], assistants: [], keys: [], shares: [], tools: [], consents: [] };
 let settings = {};
 
 const now = () => Date.now();

@@ -5,6 +5,7 @@
 //!   `passkeys`: other ways to log in. `models`: this machine's.
 //! - `chats`, `messages`, `library`, `files`, `shares`, `search`: what people keep.
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
+//! - `tools`: tools that models may call, through the Model Context Protocol.
 //! - `prompt`: from a branch of messages to the engine's prompt.
 //! - `embed`: the chat inside of other applications.
 //! - `export`, `import`: out and in again. `assets`: the built front end.
@@ -38,6 +39,7 @@ mod state;
 pub(crate) mod stream;
 mod text;
 mod token;
+pub(crate) mod tools;
 mod upload;
 mod visitor;
 pub(crate) mod wire;

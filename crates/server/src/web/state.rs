@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::answering::Answering;
 use super::attempts::Attempts;
+use super::tools::Tools;
 use super::{oidc, passkeys, token};
 use crate::error::ApiResult;
 
@@ -39,6 +40,7 @@ pub(crate) struct Web {
     pub(super) oidc: oidc::Provider,
     pub(super) answered: passkeys::Answered,
     pub(super) answering: Arc<Answering>,
+    pub(crate) tools: Tools,
     /// Needed to set up, where others than the person at this machine can reach it.
     pub(super) setup_token: Option<String>,
     /// Signs what browsers keep.
@@ -87,6 +89,7 @@ impl Web {
             oidc: oidc::Provider::default(),
             answered: passkeys::Answered::default(),
             answering: Arc::default(),
+            tools: Tools::default(),
             setup_token: needs_token.then_some(setup),
             secret,
             sole,

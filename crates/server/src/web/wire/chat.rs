@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use terang_store as store;
 use utoipa::ToSchema;
 
-use super::given;
+use super::{ChosenTool, WebToolCall, given};
 
 /// A chat.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,6 +75,9 @@ pub(crate) struct ChatSettings {
     /// The same seed gives the same answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<i64>,
+    /// Servers whose tools may be called, by identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
 }
 
 /// A chat to be made.
@@ -248,6 +251,8 @@ pub(crate) struct WebMessage {
     pub(crate) model: Option<String>,
     /// Files that belong to it.
     pub(crate) attachments: Vec<Attached>,
+    /// Calls of tools that it made, in their order.
+    pub(crate) tool_calls: Vec<WebToolCall>,
     /// What it took.
     pub(crate) usage: Option<WebUsage>,
     /// Milliseconds since 1970.
@@ -276,8 +281,15 @@ impl WebMessage {
                 completion_tokens: usage.completion_tokens,
                 cached_tokens: usage.cached_tokens,
             }),
+            tool_calls: Vec::new(),
             created_at: message.created_at,
         }
+    }
+
+    /// With the calls that it made.
+    pub(crate) fn with_calls(mut self, calls: Vec<store::ToolCall>) -> Self {
+        self.tool_calls = calls.into_iter().map(WebToolCall::from).collect();
+        self
     }
 }
 
@@ -294,6 +306,8 @@ pub(crate) struct Send {
     /// Identities of files that belong to it.
     #[serde(default)]
     pub(crate) attachments: Vec<String>,
+    /// The tool that must be called before it is answered; absent: as the model likes.
+    pub(crate) use_tool: Option<ChosenTool>,
 }
 
 /// A question that is kept, and the place of its answer.

@@ -111,7 +111,7 @@ pub(crate) struct Assistant {
     model: Option<String>,
     /// How it answers.
     #[schema(value_type = ChatSettings)]
-    settings: Map<String, Value>,
+    pub(crate) settings: Map<String, Value>,
 }
 
 impl From<store::Assistant> for Assistant {

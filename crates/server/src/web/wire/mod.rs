@@ -5,12 +5,14 @@ mod chat;
 mod embed;
 mod kept;
 mod models;
+mod tools;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
 pub(crate) use embed::*;
 pub(crate) use kept::*;
 pub(crate) use models::*;
+pub(crate) use tools::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

@@ -11,6 +11,7 @@ mod oidc;
 mod passkeys;
 mod shortage;
 mod survival;
+mod tools;
 
 use serde_json::{Value, json};
 
@@ -165,6 +166,7 @@ impl Browser {
                     at += more.len();
                 }
                 "done" => done = data,
+                "call" => {}
                 other => panic!("{other}"),
             }
         }
