@@ -4,7 +4,7 @@
  */
 import { api, ApiError, fetchAs } from '../api/client';
 import { follow } from '../api/stream';
-import type { Attachment, Chat, ChatSettings, ChosenTool, Decision, Message, ToolCall } from '../api/types';
+import type { Attachment, Chat, ChatSettings, Decision, Message, ToolCall } from '../api/types';
 import { uuidv7 } from '../api/uuid';
 import { SvelteMap } from 'svelte/reactivity';
 import { chats } from './chats.svelte';
@@ -38,7 +38,7 @@ export class Conversation {
   /** Calls of tools of answers that grow. */
   readonly liveCalls = new SvelteMap<string, ToolCall[]>();
   /** The tool that the next answer is to begin with. */
-  useTool = $state.raw<ChosenTool | null>(null);
+  useTool = $state.raw<{ server_id: string; tool: string } | null>(null);
   /** A message that was searched for, until the list has shown it. */
   target = $state<string | null>(null);
   /** The answer that ended last, for those who cannot see it. */
@@ -64,7 +64,7 @@ export class Conversation {
   }
 
   callsOf(message: Message): ToolCall[] {
-    return this.liveCalls.get(message.id) ?? message.tool_calls ?? [];
+    return this.liveCalls.get(message.id) ?? message.tool_calls;
   }
 
   /** The call that waits for the person, if one does. */
@@ -141,7 +141,7 @@ export class Conversation {
       this.live.delete(message.id);
       this.liveCalls.delete(message.id);
     };
-    this.liveCalls.set(message.id, message.tool_calls ?? []);
+    this.liveCalls.set(message.id, message.tool_calls);
     const path = `/api/chats/${encodeURIComponent(message.chat_id)}/messages/${encodeURIComponent(message.id)}/stream`;
     void follow(
       path,

@@ -12,6 +12,7 @@ const message = (id: string, parent: string | null, role: Message['role'] = 'use
   error: null,
   model: null,
   attachments: [],
+  tool_calls: [],
   usage: null,
   created_at: 0
 });

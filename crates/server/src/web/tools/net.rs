@@ -44,7 +44,9 @@ impl Target {
                 "allowed are 2000 characters without blanks and backslashes",
             ));
         }
-        let uri: Uri = url.parse().map_err(|_| wrong("it is no address"))?;
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| wrong("it is no address such as https://mcp.example.org/mcp"))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             // Who listens on the way would read the token.
