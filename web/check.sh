@@ -26,7 +26,7 @@ fi
 
 step "the types are those of the server"
 if [ -z "${TERANG:-}" ]; then
-  (cd .. && cargo build -p terang-cli)
+  (cd .. && cargo build -p terang-cli --bins --examples)
   TERANG="$(cd .. && pwd)/target/debug/terang"
 fi
 export TERANG

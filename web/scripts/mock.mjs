@@ -49,7 +49,7 @@ $$\\int_0^1 x^2\\,dx = \\frac{1}{3}$$
 
 const chats = new Map();
 const messages = new Map();
-const lists = { folders: [], prompts: [], assistants: [], keys: [], shares: [] };
+const lists = { folders: [], prompts: [], assistants: [], keys: [], shares: [], tools: [], consents: [] };
 let settings = {};
 
 const now = () => Date.now();
@@ -65,7 +65,7 @@ for (const [index, title] of ['Explain ownership in Rust', 'Trip to Yogyakarta',
 const long = seed('Two thousand messages', 3);
 for (let index = 0; index < 2000; index += 1) {
   const all = messages.get(long);
-  all.push({ id: randomUUID(), chat_id: long, parent_id: all.at(-1)?.id ?? null, role: index % 2 ? 'assistant' : 'user', content: index % 2 ? `Answer ${index}\n\n${ANSWER.slice(0, 200 + (index * 37) % 900)}` : `Question ${index}?`, status: 'done', error: null, model: 'smollm2:135m', attachments: [], usage: null, created_at: now() });
+  all.push({ id: randomUUID(), chat_id: long, parent_id: all.at(-1)?.id ?? null, role: index % 2 ? 'assistant' : 'user', content: index % 2 ? `Answer ${index}\n\n${ANSWER.slice(0, 200 + (index * 37) % 900)}` : `Question ${index}?`, status: 'done', error: null, model: 'smollm2:135m', attachments: [], tool_calls: [], usage: null, created_at: now() });
   chats.get(long).leaf_id = all.at(-1).id;
 }
 lists.prompts.push({ id: '1', name: 'summary', text: 'Summarise this in three sentences:\n' });
@@ -88,7 +88,7 @@ function finish(message, status) {
 }
 const shown = ({ timer, base, ...message }) => message;
 const answerTo = (chat, parent) => {
-  const message = { id: randomUUID(), chat_id: chat.id, parent_id: parent, role: 'assistant', content: '', base: '', status: 'streaming', error: null, model: 'smollm2:135m', attachments: [], usage: null, created_at: now() };
+  const message = { id: randomUUID(), chat_id: chat.id, parent_id: parent, role: 'assistant', content: '', base: '', status: 'streaming', error: null, model: 'smollm2:135m', attachments: [], tool_calls: [], usage: null, created_at: now() };
   messages.get(chat.id).push(message);
   chat.leaf_id = message.id;
   chat.updated_at = now();
@@ -143,7 +143,7 @@ async function route(method, path, query, body, response) {
     return made;
   }
   if (!mid) {
-    const message = { id: body.id, chat_id: id, parent_id: body.parent_id, role: 'user', content: body.content, status: 'done', error: null, model: null, attachments: [], usage: null, created_at: now() };
+    const message = { id: body.id, chat_id: id, parent_id: body.parent_id, role: 'user', content: body.content, status: 'done', error: null, model: null, attachments: [], tool_calls: [], usage: null, created_at: now() };
     all.push(message);
     return { message, answer: shown(answerTo(chat, message.id)) };
   }

@@ -3,7 +3,7 @@ import type { Page } from '@playwright/test';
 import { accessible } from './accessible';
 import { expect, test } from './fixtures';
 
-const PAGES = ['/', '/prompts', '/assistants', '/knowledge', '/knowledge/none', '/settings', '/settings/security', '/settings/keys', '/settings/data', '/admin', '/admin/models', '/admin/usage', '/admin/embedding', '/admin/audit', '/admin/health', '/nowhere/at/all', '/c/00000000-0000-7000-8000-000000000000', '/share/nothing'];
+const PAGES = ['/', '/prompts', '/assistants', '/knowledge', '/knowledge/none', '/settings', '/settings/security', '/settings/tools', '/settings/keys', '/settings/data', '/admin', '/admin/models', '/admin/tools', '/admin/usage', '/admin/embedding', '/admin/audit', '/admin/health', '/nowhere/at/all', '/c/00000000-0000-7000-8000-000000000000', '/share/nothing'];
 async function noWiderThanTheScreen(page: Page, name: string): Promise<void> {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   expect(over, `${name} is wider than the screen`).toBeLessThanOrEqual(0);

@@ -2,11 +2,14 @@
 //! before the file, the file before the default. Each layer is checked by itself, so that an error
 //! names the layer it stands in.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Deserialize;
 use toml::{Table, Value};
+
+use crate::web::tools::given;
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -80,6 +83,39 @@ pub enum Kind {
     Switch,
     /// Separated by commas.
     List,
+    /// Tables with names, which only the file can hold.
+    Tables,
+}
+
+/// A server of tools, as the file gives it: a program (`command`) or an address (`url`).
+#[derive(Clone, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolServerSetting {
+    /// The program: a path, or a name that is looked for in `PATH`. No shell reads it.
+    pub command: Option<String>,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables that it gets.
+    pub env: BTreeMap<String, String>,
+    /// Variables of this server's environment that it gets.
+    pub inherit: Vec<String>,
+    /// The address.
+    pub url: Option<String>,
+    /// Sent there as a bearer token.
+    pub token: Option<String>,
+    /// The address may be of this machine or its network.
+    pub allow_private: bool,
+    /// Longest time of a call, in seconds.
+    pub timeout_s: Option<u64>,
+}
+
+impl std::fmt::Debug for ToolServerSetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolServerSetting")
+            .field("command", &self.command)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
 }
 
 settings! {
@@ -148,6 +184,10 @@ settings! {
     /// People whose address is in one of these domains, and confirmed by the provider, get an account by
     /// themselves; others need one first, and connect it in their settings.
     oidc_domains: Vec<String> = Vec::new(), List;
+    /// Where people have accounts, the owner may set up programs of this machine as servers of tools.
+    tool_commands: bool = false, Switch;
+    /// Servers of tools, a table `[tool_servers.NAME]` each.
+    tool_servers: BTreeMap<String, ToolServerSetting> = BTreeMap::new(), Tables;
     /// Ask for an API key on loopback too.
     require_keys: bool = false, Switch;
     /// Who shares beginnings of prompts in the cache: key or all.
@@ -244,6 +284,7 @@ fn set(
                 .map(|item| Value::String(item.to_owned()))
                 .collect(),
         ),
+        Kind::Tables => return Err(wrong(&format!("tables [{name}.NAME] of the file alone"))),
     };
     let alone = Table::from_iter([(name.to_owned(), value.clone())]);
     check(place, alone)?;
@@ -291,6 +332,7 @@ fn check(place: &str, table: Table) -> Result<Config, ConfigError> {
         ));
     }
     check_oidc(&config).map_err(&wrong)?;
+    given::check(&config).map_err(&wrong)?;
     for origin in &config.cors_origins {
         // Credentials and wildcards together are how other servers were read by any web page.
         let (scheme, host) = origin.split_once("://").unwrap_or(("", ""));

@@ -11,7 +11,7 @@ use crate::openai::{chat, completions, embeddings, health, models, responses, to
 use crate::web::knowledge::{collections, documents};
 use crate::web::{
     self, account, admin, chats, embed, export, files, import, keys, library, messages, oidc,
-    passkeys, search, shares, stream,
+    passkeys, search, shares, stream, tools,
 };
 
 #[derive(OpenApi)]
@@ -125,6 +125,15 @@ use crate::web::{
         web::models::fetch,
         web::models::stop,
         web::models::remove,
+        tools::admin::list,
+        tools::admin::create,
+        tools::admin::change,
+        tools::admin::delete,
+        tools::admin::test,
+        tools::own::list,
+        tools::own::consents,
+        tools::own::take_back,
+        tools::own::decide,
     ),
     components(schemas(ErrorBody, chat::wire::ChatChunk, responses::ResponseEvent))
 )]

@@ -24,6 +24,7 @@ use crate::telemetry::{Telemetry, TelemetryError, TelemetrySettings};
 use crate::tls::{Tls, TlsError, TlsFiles};
 use crate::web::Web;
 use crate::web::knowledge::reader;
+use crate::web::tools::given;
 
 /// Threads for what takes a while: tokenizing, loading, waiting for embeddings.
 pub(crate) const BLOCKING_THREADS: usize = 32;
@@ -131,6 +132,7 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
     } else {
         Store::open(&config.database).await?
     };
+    given::keep(&store, &config).await?;
     // Where keys are asked for, the app is no way round them.
     let reachable = !loopback || config.require_keys;
     let web = Web::open(store, options.documents, config.accounts, reachable).await?;
@@ -183,6 +185,7 @@ async fn finish_answers(app: &App) {
         app.cut();
         app.web.idle(Duration::from_secs(2)).await;
     }
+    app.web.tools.close();
     app.web.store.close().await;
 }
 

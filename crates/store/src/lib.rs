@@ -5,13 +5,15 @@
 //! - `db`: the seam between SQLite and PostgreSQL. `dialect`: what they say differently.
 //! - `migrate`: forward-only changes of the schema, in a transaction at the start.
 //! - `users`, `identities`, `passkeys`, `embeds`, `chats`, `messages`, `library`, `files`, `search`,
-//!   `record`: parts of the store; `collections` and `passages`: documents, and what is found in them.
+//!   `tools`, `calls`, `record`: parts of the store; `collections` and `passages`: documents, and what
+//!   is found in them.
 //!
 //! Invariants: whatever belongs to somebody is asked for together with whose it is, in one
 //! statement, so that another's identity finds nothing; what a method has returned from is on disk.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod calls;
 mod chats;
 mod collections;
 mod db;
@@ -29,8 +31,10 @@ mod passkeys;
 mod record;
 mod search;
 mod store;
+mod tools;
 mod users;
 
+pub use calls::{CallState, ToolCall};
 pub use chats::{Chat, ChatChange, ChatFilter, NewChat, Page};
 pub use collections::{Collection, DocumentState, NewDocument, StoredDocument, TakenDocument};
 pub use dialect::Dialect;
@@ -46,4 +50,5 @@ pub use passkeys::{Credential, Passkey};
 pub use record::{AuditEntry, UsageRow};
 pub use search::Hit;
 pub use store::Store;
+pub use tools::{Allowed, ToolConsent, ToolServer};
 pub use users::{Invitation, NewUser, Session, User, UserRole};

@@ -417,7 +417,9 @@ impl Store {
     /// Marks answers as cut that have not grown since `before`: who made them has died.
     pub async fn cut_answers(&self, before: i64) -> Result<u64> {
         let sql = "UPDATE messages SET status = 'cut' WHERE status = 'streaming' AND grown_at < $1";
-        self.db.execute(sql, values![before]).await
+        let cut = self.db.execute(sql, values![before]).await?;
+        self.cut_calls().await?;
+        Ok(cut)
     }
 
     /// Deletes a message and all that follows it; gives the identities of what is gone.

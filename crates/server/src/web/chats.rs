@@ -1,19 +1,21 @@
 //! Chats: the list and what stands in it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 use terang_store as store;
 use utoipa::IntoParams;
 
-use super::visitor::Person;
+use super::visitor::{Person, Visitor};
 use super::wire::{
     Attached, ChatChange, ChatList, ChatSettings, DONE, Done, NewChat, WebChat, WebMessage,
     WebModel, WebModels, WholeChat,
 };
-use super::{knowledge, text};
+use super::{embed, knowledge, text};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody, json_body};
 use crate::http::body::Json;
@@ -22,6 +24,7 @@ use crate::models::Task;
 const TITLE_CHARS_MAX: usize = 200;
 const SYSTEM_BYTES_MAX: usize = 64 << 10;
 const LIMIT: usize = 50;
+const TOOL_SERVERS_MAX: usize = 32;
 
 /// Which chats to list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -113,7 +116,21 @@ pub(super) fn settings(settings: &ChatSettings) -> ApiResult<String> {
     if let Some(system) = &settings.system {
         text::lines("settings.system", system, SYSTEM_BYTES_MAX)?;
     }
+    if settings.tools.len() > TOOL_SERVERS_MAX {
+        return wrong("tools", &format!("{TOOL_SERVERS_MAX} servers at most"));
+    }
+    for id in &settings.tools {
+        text::id("settings.tools", id)?;
+    }
     serde_json::to_string(settings).map_err(|e| ApiError::internal(e.to_string()))
+}
+
+/// Settings that somebody may use, as they are kept.
+async fn own_settings(app: &App, visitor: &Visitor, given: &ChatSettings) -> ApiResult<String> {
+    if let Some(embed) = &visitor.embed {
+        embed::check_tools(app, embed, &given.tools).await?;
+    }
+    settings(given)
 }
 
 /// Makes a chat.
@@ -123,6 +140,7 @@ pub(super) fn settings(settings: &ChatSettings) -> ApiResult<String> {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     Person(user): Person,
+    Extension(visitor): Extension<Visitor>,
     Json(new): Json<NewChat>,
 ) -> ApiResult<Response> {
     let chosen = new.settings.unwrap_or_default();
@@ -138,7 +156,7 @@ pub(crate) async fn create(
     let made = store::NewChat {
         title: &title,
         model: model.transpose()?,
-        settings: &settings(&chosen)?,
+        settings: &own_settings(&app, &visitor, &chosen).await?,
         folder_id: new.folder_id.as_deref(),
         temporary: new.temporary,
     };
@@ -166,12 +184,17 @@ pub(super) async fn whole(app: &App, user_id: &str, id: &str) -> ApiResult<Whole
     let chat = store.chat(user_id, id).await?;
     let messages = store.messages(user_id, id).await?;
     let files = files_of(app, user_id, id, &messages).await?;
-    let messages = messages.into_iter();
+    let mut calls: HashMap<String, Vec<store::ToolCall>> = HashMap::new();
+    for call in store.calls_of_chat(user_id, id).await? {
+        calls.entry(call.message_id.clone()).or_default().push(call);
+    }
+    let messages = messages.into_iter().map(|message| {
+        let calls = calls.remove(&message.id).unwrap_or_default();
+        WebMessage::of(message, &files).with_calls(calls)
+    });
     Ok(WholeChat {
         chat: chat.into(),
-        messages: messages
-            .map(|message| WebMessage::of(message, &files))
-            .collect(),
+        messages: messages.collect(),
     })
 }
 
@@ -196,6 +219,7 @@ pub(crate) async fn get(
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     Person(user): Person,
+    Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
     Json(change): Json<ChatChange>,
 ) -> ApiResult<Response> {
@@ -206,17 +230,21 @@ pub(crate) async fn change(
         Some(Some(name)) => Some(Some(app.models.resolve_answering(&name)?.to_owned())),
         other => other,
     };
-    if let Some(settings) = &change.settings {
-        let was = app.web.store.chat(&user.id, &id).await?;
-        knowledge::check(&app, &user, settings, &was.settings).await?;
-    }
+    let settings = match &change.settings {
+        Some(settings) => {
+            let was = app.web.store.chat(&user.id, &id).await?;
+            knowledge::check(&app, &user, settings, &was.settings).await?;
+            Some(own_settings(&app, &visitor, settings).await?)
+        }
+        None => None,
+    };
     let change = store::ChatChange {
         title: title.transpose()?,
         folder_id: change.folder_id,
         pinned: change.pinned,
         archived: change.archived,
         model,
-        settings: change.settings.as_ref().map(settings).transpose()?,
+        settings,
         leaf_id: change.leaf_id,
     };
     let chat = app.web.store.change_chat(&user.id, &id, change).await?;

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use terang_store::{Message, Role, Status, User};
 
+use super::answering::Begin;
 use super::visitor::Person;
 use super::wire::{Answer, DONE, Done, Send, Sent, WebMessage};
 use super::{answering, chats, text};
@@ -78,7 +79,11 @@ pub(crate) async fn send(
     let (question, answer, new) = store.send(&user.id, &chat_id, &question, &model).await?;
     let files = chats::files_of(&app, &user.id, &chat_id, std::slice::from_ref(&question)).await?;
     if new {
-        answering::begin(&app, person, &answer, false);
+        let begin = Begin {
+            use_tool: send.use_tool,
+            ..Begin::default()
+        };
+        answering::begin(&app, person, &answer, begin);
     }
     Ok(json_body(&Sent {
         message: WebMessage::of(question, &files),
@@ -103,7 +108,7 @@ pub(crate) async fn again(
     let answer = store
         .answer_again(&person.0.id, &chat_id, &id, &model)
         .await?;
-    answering::begin(&app, person, &answer, false);
+    answering::begin(&app, person, &answer, Begin::default());
     Ok(json_body(&Answer {
         answer: WebMessage::of(answer, &[]),
     }))
@@ -123,9 +128,14 @@ pub(crate) async fn go_on(
     app.web.answering.check_room(&person.0.id)?;
     let store = &app.web.store;
     let answer = store.reopen(&person.0.id, &chat_id, &id).await?;
-    answering::begin(&app, person, &answer, true);
+    let calls = store.calls_of_message(&person.0.id, &chat_id, &id).await?;
+    let begin = Begin {
+        continued: true,
+        ..Begin::default()
+    };
+    answering::begin(&app, person, &answer, begin);
     Ok(json_body(&Answer {
-        answer: WebMessage::of(answer, &[]),
+        answer: WebMessage::of(answer, &[]).with_calls(calls),
     }))
 }
 

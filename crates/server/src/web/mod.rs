@@ -7,6 +7,7 @@
 //! - `answering`: answers that are made whether or not anybody reads them. `stream`: reading them.
 //! - `knowledge`: collections of documents, and answers from them.
 //! - `reading`: text out of files, in processes of their own.
+//! - `tools`: tools that models may call, through the Model Context Protocol.
 //! - `prompt`: from a branch of messages to the engine's prompt.
 //! - `embed`: the chat inside of other applications.
 //! - `export`, `import`: out and in again. `assets`: the built front end.
@@ -42,6 +43,7 @@ mod state;
 pub(crate) mod stream;
 mod text;
 mod token;
+pub(crate) mod tools;
 mod upload;
 mod visitor;
 pub(crate) mod wire;

@@ -8,13 +8,13 @@ use axum::{Router, middleware};
 use super::knowledge::{collections, documents};
 use super::{
     account, admin, chats, embed, export, files, import, keys, library, messages, models, oidc,
-    passkeys, search, shares, stream, visitor,
+    passkeys, search, shares, stream, tools, visitor,
 };
 use crate::app::App;
 use crate::error::ApiError;
 
 /// The patterns of all routes.
-pub(crate) const ROUTES: [&str; 64] = [
+pub(crate) const ROUTES: [&str; 71] = [
     "/api/me",
     "/api/setup",
     "/api/login",
@@ -79,6 +79,13 @@ pub(crate) const ROUTES: [&str; 64] = [
     "/api/admin/models",
     "/api/admin/models/{name}",
     "/api/admin/fetch",
+    "/api/admin/tools",
+    "/api/admin/tools/{id}",
+    "/api/admin/tools/{id}/test",
+    "/api/tools",
+    "/api/consents",
+    "/api/consents/{id}",
+    "/api/chats/{id}/messages/{mid}/calls/{cid}",
 ];
 
 /// All routes behind the layer.
@@ -198,6 +205,22 @@ pub(crate) fn build(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/admin/models", get(models::list))
         .route("/api/admin/models/{name}", delete(models::remove))
         .route("/api/admin/fetch", post(models::fetch).delete(models::stop))
+        .route(
+            "/api/admin/tools",
+            get(tools::admin::list).post(tools::admin::create),
+        )
+        .route(
+            "/api/admin/tools/{id}",
+            patch(tools::admin::change).delete(tools::admin::delete),
+        )
+        .route("/api/admin/tools/{id}/test", post(tools::admin::test))
+        .route("/api/tools", get(tools::own::list))
+        .route("/api/consents", get(tools::own::consents))
+        .route("/api/consents/{id}", delete(tools::own::take_back))
+        .route(
+            "/api/chats/{id}/messages/{mid}/calls/{cid}",
+            post(tools::own::decide),
+        )
         .route(
             "/api/{*other}",
             axum::routing::any(async || {

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::answering::Answering;
 use super::attempts::Attempts;
 use super::reading::Reading;
+use super::tools::Tools;
 use super::{oidc, passkeys, token};
 use crate::error::ApiResult;
 
@@ -45,6 +46,7 @@ pub(crate) struct Web {
     pub(super) reading: Reading,
     /// Tells that a document waits to be read.
     pub(super) to_read: Notify,
+    pub(crate) tools: Tools,
     /// Needed to set up, where others than the person at this machine can reach it.
     pub(super) setup_token: Option<String>,
     /// Signs what browsers keep.
@@ -96,6 +98,7 @@ impl Web {
             answering: Arc::default(),
             reading: Reading::new(documents),
             to_read: Notify::new(),
+            tools: Tools::default(),
             setup_token: needs_token.then_some(setup),
             secret,
             sole,

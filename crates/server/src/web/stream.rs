@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use terang_store::{Message, Status};
+use terang_store::{Message, Status, ToolCall};
 use utoipa::IntoParams;
 
 use super::answering::{Live, rest};
 use super::chats::query;
 use super::visitor::Person;
-use super::wire::{MoreText, WebMessage};
+use super::wire::{MoreText, WebMessage, WebToolCall};
 use crate::app::App;
 use crate::error::{ApiResult, ErrorBody};
 use crate::http::sse::{self, EventWriter, Gone};
@@ -29,8 +29,9 @@ pub(crate) struct From {
     from: Option<usize>,
 }
 
-/// Follows an answer: events `text` with `at` and `text`, and at its end `done` with the message. One
-/// that has ended gives its rest and `done`.
+/// Follows an answer: events `text` with `at` and `text`, `call` with a call of a tool each time that
+/// it is otherwise with it, and at the end `done` with the message. One that has ended gives its rest
+/// and `done`.
 #[utoipa::path(get, path = "/api/chats/{id}/messages/{mid}/stream", tag = "messages",
     params(("id" = String, Path, description = "the chat"),
         ("mid" = String, Path, description = "the answer"), From),
@@ -53,6 +54,7 @@ pub(crate) async fn follow(
             user_id: user.id,
             writer,
             at: from,
+            told: Vec::new(),
         };
         reader.read(live, message).await
     }))
@@ -63,6 +65,8 @@ struct Reader {
     user_id: String,
     writer: EventWriter,
     at: usize,
+    /// Calls as they were told last.
+    told: Vec<WebToolCall>,
 }
 
 impl Reader {
@@ -72,15 +76,20 @@ impl Reader {
             message = self.look_up(&message).await?;
         }
         while message.status == Status::Streaming {
+            // Calls are read before the text: the text that stands before one is then there too.
+            let calls = self.look_up_calls(&message).await?;
+            message = self.look_up(&message).await?;
             let (at, text) = rest(&message.content, self.at);
             self.text(at, &text).await?;
+            self.calls(calls).await?;
             let wait = tokio::time::sleep(LOOK_EVERY);
             self.writer.wait(wait).await?;
             message = self.look_up(&message).await?;
         }
         let (at, text) = rest(&message.content, self.at);
         self.text(at, &text).await?;
-        let done = WebMessage::of(message, &[]);
+        let calls = self.look_up_calls(&message).await?;
+        let done = WebMessage::of(message, &[]).with_calls(calls);
         self.writer.named("done", &done).await
     }
 
@@ -90,8 +99,10 @@ impl Reader {
             // Marked as seen before the text is read: what comes after is told again.
             length.borrow_and_update();
             let ended = live.has_ended();
+            let calls = live.calls();
             let (at, text) = live.text_from(self.at);
             self.text(at, &text).await?;
+            self.calls(calls).await?;
             if ended {
                 return Ok(());
             }
@@ -109,6 +120,29 @@ impl Reader {
         self.writer.named("text", &MoreText { at, text }).await?;
         self.at = at + text.len();
         Ok(())
+    }
+
+    async fn calls(&mut self, calls: Vec<ToolCall>) -> Result<(), Gone> {
+        for call in calls.into_iter().map(WebToolCall::from) {
+            let known = self.told.iter().position(|told| told.id == call.id);
+            if known.is_some_and(|index| self.told[index] == call) {
+                continue;
+            }
+            self.writer.named("call", &call).await?;
+            match known {
+                Some(index) => self.told[index] = call,
+                None => self.told.push(call),
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_up_calls(&self, message: &Message) -> Result<Vec<ToolCall>, Gone> {
+        let store = &self.app.web.store;
+        let found = store
+            .calls_of_message(&self.user_id, &message.chat_id, &message.id)
+            .await;
+        found.map_err(|_| Gone)
     }
 
     async fn look_up(&self, message: &Message) -> Result<Message, Gone> {

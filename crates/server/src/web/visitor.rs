@@ -41,7 +41,7 @@ const OPEN: [&str; 11] = [
 
 /// What who comes through an embedding application may do: chat, and nothing that would outlast
 /// the application or reach beyond it (keys, links, invitations, another's or one's own account).
-const EMBEDDED: [(&str, &[Method]); 14] = [
+const EMBEDDED: [(&str, &[Method]); 15] = [
     ("/api/me", &[Method::GET]),
     ("/api/models", &[Method::GET]),
     ("/api/chats", &[Method::GET, Method::POST]),
@@ -55,6 +55,10 @@ const EMBEDDED: [(&str, &[Method]); 14] = [
     ("/api/chats/{id}/messages/{mid}/continue", &[Method::POST]),
     ("/api/chats/{id}/messages/{mid}/stop", &[Method::POST]),
     ("/api/chats/{id}/messages/{mid}/stream", &[Method::GET]),
+    (
+        "/api/chats/{id}/messages/{mid}/calls/{cid}",
+        &[Method::POST],
+    ),
     ("/api/attachments", &[Method::POST]),
     ("/api/attachments/{id}", &[Method::GET]),
     ("/api/search", &[Method::GET]),

@@ -12,6 +12,7 @@ mod opening;
 #[cfg(unix)]
 mod postgres;
 mod search;
+mod tools;
 
 use terang_store::{Message, NewUser, Role, Status, Store, User, UserRole};
 

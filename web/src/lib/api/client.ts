@@ -166,7 +166,7 @@ export const api = {
   deleteChat: (chat: string) => remove(`/chats/${id(chat)}`),
   send: (
     chat: string,
-    body: { id: string; parent_id: string | null; content: string; attachments?: string[] }
+    body: { id: string; parent_id: string | null; content: string; attachments?: string[]; use_tool?: T.ChosenTool }
   ) => post<{ message: T.Message; answer: T.Message }>(`/chats/${id(chat)}/messages`, body),
   answer: (chat: string, message: string) =>
     post<{ answer: T.Message }>(`/chats/${id(chat)}/messages/${id(message)}/answer`),
@@ -174,6 +174,13 @@ export const api = {
     post<{ answer: T.Message }>(`/chats/${id(chat)}/messages/${id(message)}/continue`),
   stop: (chat: string, message: string) => post<unknown>(`/chats/${id(chat)}/messages/${id(message)}/stop`),
   deleteMessage: (chat: string, message: string) => remove(`/chats/${id(chat)}/messages/${id(message)}`),
+
+  decide: (chat: string, message: string, call: string, decision: T.Decision) =>
+    post<unknown>(`/chats/${id(chat)}/messages/${id(message)}/calls/${id(call)}`, { decision }),
+  /** `connect`: with their tools, for which each is connected to. */
+  tools: (connect: boolean) => list<T.ToolServer>(`/tools?connect=${connect}`, 'servers'),
+  consents: () => list<T.Consent>('/consents', 'consents'),
+  takeBack: (consent: string) => remove(`/consents/${id(consent)}`),
 
   search: (query: string, limit = 20) => list<T.Hit>(`/search?q=${id(query)}&limit=${limit}`, 'hits'),
   folders: () => list<T.Folder>('/folders', 'folders'),
@@ -233,6 +240,12 @@ export const api = {
   createEmbed: (body: T.NewEmbedApp) => post<T.EmbedApp>('/admin/embeds', body),
   patchEmbed: (app: string, body: T.EmbedAppChange) => patch<T.EmbedApp>(`/admin/embeds/${id(app)}`, body),
   deleteEmbed: (app: string) => remove(`/admin/embeds/${id(app)}`),
+  toolServers: () => get<T.AdminToolServers>('/admin/tools'),
+  createToolServer: (body: T.ToolServerChange) => post<T.AdminToolServer>('/admin/tools', body),
+  patchToolServer: (server: string, body: T.ToolServerChange) =>
+    patch<T.AdminToolServer>(`/admin/tools/${id(server)}`, body),
+  deleteToolServer: (server: string) => remove(`/admin/tools/${id(server)}`),
+  testToolServer: (server: string) => post<T.ToolTest>(`/admin/tools/${id(server)}/test`),
   usage: () => get<unknown>('/admin/usage'),
   audit: () => get<unknown>('/admin/audit'),
   health: () => get<unknown>('/admin/health'),

@@ -48,6 +48,49 @@ export type AdminModels = {
   models: AdminModel[];
 };
 
+/** A server of tools, as those see it who look after it. */
+export type AdminToolServer = {
+  /** It may be of the server's machine or its network. */
+  allow_private: boolean;
+  /** The program's arguments. */
+  args: string[];
+  /** The program. */
+  command: string | null;
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** Whether its tools are offered. */
+  enabled: boolean;
+  /** Names of variables that the program gets. */
+  env: string[];
+  /** Why not. */
+  error: string | null;
+  /** It stands in the settings' file: here it can be switched off and on, and nothing else. */
+  given: boolean;
+  /** A token is sent. */
+  has_token: boolean;
+  /** Its identity. */
+  id: string;
+  /** Variables of the server's own environment that the program gets. */
+  inherit: string[];
+  kind: null | ToolServerKind;
+  /** What it is called. */
+  name: string;
+  /** Whether it could be reached when it was last tried; null: it was not tried yet. */
+  reached: boolean | null;
+  /** Longest time of a call, in seconds. */
+  timeout_s: number;
+  /** Its address. */
+  url: string | null;
+};
+
+/** Servers of tools. */
+export type AdminToolServers = {
+  /** Whether who asks may set up programs and servers of the server's own network. */
+  may_run_programs: boolean;
+  /** By name. */
+  servers: AdminToolServer[];
+};
+
 /** What everybody used. */
 export type AllUsed = {
   /** The newest day first. */
@@ -189,6 +232,8 @@ export type ChatSettings = {
   system?: string | null;
   /** 0 takes the most likely token. */
   temperature?: number | null;
+  /** Servers whose tools may be called, by identity. */
+  tools?: string[];
   /** Keeps the k most likely. */
   top_k?: number | null;
   /** Keeps the smallest set whose probability reaches this. */
@@ -261,6 +306,43 @@ export type Documents = {
   /** How many of their passages were looked at for what they mean; null: no model here does that. */
   encoded: number | null;
 };
+
+/** Which tool the next answer must call. */
+export type ChosenTool = {
+  /** The server; absent with `tool`: any tool of the chat. */
+  server_id?: string | null;
+  /** The tool. */
+  tool?: string | null;
+};
+
+/** Something that is allowed for good. */
+export type Consent = {
+  /** In this chat alone; null: in all. */
+  chat_id: string | null;
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** By which it is taken back. */
+  id: string;
+  /** The server's name. */
+  server: string;
+  /** The tool. */
+  tool: string;
+};
+
+/** What is allowed for good. */
+export type Consents = {
+  /** The newest first. */
+  consents: Consent[];
+};
+
+/** A decision on a call. */
+export type Decide = {
+  /** What. */
+  decision: Decision;
+};
+
+/** What is decided on a call. */
+export type Decision = 'once' | 'chat' | 'always' | 'deny';
 
 /** Nothing to tell but that it is done. */
 export type Done = {
@@ -698,6 +780,7 @@ export type Send = {
   id: string;
   /** What it follows; null: it is a first one. */
   parent_id?: string | null;
+  use_tool?: null | ChosenTool;
 };
 
 /** A question that is kept, and the place of its answer. */
@@ -842,6 +925,40 @@ export type Source = {
   page: number | null;
   /** The passage's place in the document, counted from 0. */
   passage: number;
+/** A server of tools to be set up, or what of one is to be changed. */
+export type ToolServerChange = {
+  /** It may be of the server's machine or its network. */
+  allow_private?: boolean | null;
+  /** The program's arguments. */
+  args?: string[] | null;
+  /** The program: a path, or a name that is looked for in PATH. No shell reads it. */
+  command?: string | null;
+  /** Whether its tools are offered. */
+  enabled?: boolean | null;
+  /** Variables that the program gets, all of them. They are not shown again. */
+  env?: Record<string, string> | null;
+  /** Variables of the server's own environment that the program gets. */
+  inherit?: string[] | null;
+  kind?: null | ToolServerKind;
+  /** What it is called; no two are called the same. */
+  name?: string | null;
+  /** Longest time of a call, in seconds. */
+  timeout_s?: number | null;
+  /** Sent as a bearer token; null: none. It is not shown again. */
+  token?: string | null;
+  /** Its address. */
+  url?: string | null;
+};
+
+/** How a server of tools is reached. */
+export type ToolServerKind = 'stdio' | 'http';
+
+/** The tools of a server that was tried. */
+export type ToolTest = {
+  /** Why there are none. */
+  error: string | null;
+  /** Its tools. */
+  tools: WebTool[];
 };
 
 /** A file that was uploaded. */
@@ -906,6 +1023,9 @@ export type Users = {
   users: User[];
 };
 
+/** How it is with a call. */
+export type WebCallState = 'waiting' | 'running' | 'done' | 'failed' | 'denied' | 'stopped' | 'cut';
+
 /** A chat. */
 export type WebChat = {
   /** Stands in the archive. */
@@ -956,6 +1076,8 @@ export type WebMessage = {
   sources: Source[];
   /** How far it is. */
   status: WebStatus;
+  /** Calls of tools that it made, in their order. */
+  tool_calls: WebToolCall[];
   usage: null | WebUsage;
 };
 
@@ -987,6 +1109,60 @@ export type WebRole = 'user' | 'assistant' | 'system';
 
 /** How far a message is. */
 export type WebStatus = 'done' | 'streaming' | 'stopped' | 'failed' | 'cut';
+
+/** A tool. */
+export type WebTool = {
+  /** What it does, in its server's words. */
+  description: string;
+  /** By which its server knows it. */
+  name: string;
+  /** Its server says that it changes nothing. */
+  read_only: boolean;
+  /** What it is called. */
+  title: string | null;
+};
+
+/** A call of a tool that belongs to an answer. */
+export type WebToolCall = {
+  /** JSON, as the model wrote it. */
+  arguments: string;
+  /** Bytes of the answer's text before it. */
+  at: number;
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** What came back besides text, by name, and what the result says about itself. */
+  detail: Record<string, unknown>;
+  /** When it ended. */
+  ended_at: number | null;
+  /** Its identity within the chat. */
+  id: string;
+  /** What came back, or what went wrong. */
+  result: string;
+  /** The server's name; empty: there is no such tool. */
+  server: string;
+  /** How it is with it. */
+  state: WebCallState;
+  /** The tool. */
+  tool: string;
+};
+
+/** A server of tools, as everybody sees it. */
+export type WebToolServer = {
+  /** Why it cannot be used now. */
+  error: string | null;
+  /** Its identity. */
+  id: string;
+  /** What it is called. */
+  name: string;
+  /** Its tools. */
+  tools: WebTool[];
+};
+
+/** Servers of tools that may be used. */
+export type WebToolServers = {
+  /** By name. */
+  servers: WebToolServer[];
+};
 
 /** Tokens that an answer took. */
 export type WebUsage = {

@@ -2,7 +2,7 @@
  * Reads an answer as it grows, from where the client is, as often as the line drops. What is held is
  * counted in bytes of UTF-8, as the server counts; a piece that overlaps is cut, a gap asks again.
  */
-import type { Message } from './types';
+import type { Message, ToolCall } from './types';
 
 export type Sse = { event: string; data: string };
 
@@ -50,6 +50,8 @@ export function unseen(held: number, at: number, text: string): string | null {
 export type Follower = {
   /** New text of the answer, in order, each character once. */
   text: (piece: string) => void;
+  /** A call of a tool, each time that it is otherwise with it. */
+  call?: (call: ToolCall) => void;
   /** The answer as the server keeps it. Nothing comes after it. */
   done: (message: Message) => void;
   /** The line dropped (true) or is back (false). */
@@ -122,6 +124,9 @@ export async function follow(
               attempt = 0;
               on.text(piece);
             }
+          } else if (event.event === 'call') {
+            attempt = 0;
+            on.call?.(JSON.parse(event.data) as ToolCall);
           } else if (event.event === 'done') {
             on.done(JSON.parse(event.data) as Message);
             await reader.cancel().catch(() => {});

@@ -50,6 +50,17 @@ export type EmbedApp = S.EmbedApp;
 export type NewEmbedApp = S.NewEmbedApp;
 export type EmbedAppChange = S.EmbedAppChange;
 export type EmbedSession = S.EmbedSession;
+export type ToolCall = S.WebToolCall;
+export type CallState = S.WebCallState;
+export type Decision = S.Decision;
+export type Tool = S.WebTool;
+export type ToolServer = S.WebToolServer;
+export type ChosenTool = S.ChosenTool;
+export type Consent = S.Consent;
+export type AdminToolServer = S.AdminToolServer;
+export type AdminToolServers = S.AdminToolServers;
+export type ToolServerChange = S.ToolServerChange;
+export type ToolTest = S.ToolTest;
 /** A model that is on the server's machine or could be. */
 export type AdminModel = {
   id: string;

@@ -4,7 +4,7 @@
  */
 import { api, ApiError, fetchAs } from '../api/client';
 import { follow } from '../api/stream';
-import type { Attachment, Chat, ChatSettings, Message } from '../api/types';
+import type { Attachment, Chat, ChatSettings, Decision, Message, ToolCall } from '../api/types';
 import { uuidv7 } from '../api/uuid';
 import { SvelteMap } from 'svelte/reactivity';
 import { chats } from './chats.svelte';
@@ -35,6 +35,10 @@ export class Conversation {
   waiting = $state(false);
   /** Answers that grow, by their id: text alone changes while one streams, not the tree. */
   readonly live = new SvelteMap<string, string>();
+  /** Calls of tools of answers that grow. */
+  readonly liveCalls = new SvelteMap<string, ToolCall[]>();
+  /** The tool that the next answer is to begin with. */
+  useTool = $state.raw<{ server_id: string; tool: string } | null>(null);
   /** A message that was searched for, until the list has shown it. */
   target = $state<string | null>(null);
   /** The answer that ended last, for those who cannot see it. */
@@ -57,6 +61,22 @@ export class Conversation {
 
   textOf(message: Message): string {
     return this.live.get(message.id) ?? message.content;
+  }
+
+  callsOf(message: Message): ToolCall[] {
+    return this.liveCalls.get(message.id) ?? message.tool_calls;
+  }
+
+  /** The call that waits for the person, if one does. */
+  readonly asking = $derived.by(() => {
+    const message = this.streaming;
+    if (!message) return null;
+    return this.callsOf(message).find((call) => call.state === 'waiting') ?? null;
+  });
+
+  async decide(message: Message, call: ToolCall, decision: Decision): Promise<void> {
+    const chat = message.chat_id;
+    await attempt(() => api.decide(chat, message.id, call.id, decision));
   }
 
   siblingsOf(message: Message): string[] {
@@ -119,7 +139,9 @@ export class Conversation {
       this.waiting = false;
       this.followed.delete(message.id);
       this.live.delete(message.id);
+      this.liveCalls.delete(message.id);
     };
+    this.liveCalls.set(message.id, message.tool_calls);
     const path = `/api/chats/${encodeURIComponent(message.chat_id)}/messages/${encodeURIComponent(message.id)}/stream`;
     void follow(
       path,
@@ -131,6 +153,11 @@ export class Conversation {
             timer = undefined;
             if (this.followed.get(message.id) === line) this.live.set(message.id, text);
           }, SHOW_EVERY_MS);
+        },
+        call: (call) => {
+          const calls = this.liveCalls.get(message.id) ?? [];
+          const known = calls.some((other) => other.id === call.id);
+          this.liveCalls.set(message.id, known ? calls.map((other) => (other.id === call.id ? call : other)) : [...calls, call]);
         },
         done: (final) => {
           this.replace(final);
@@ -177,8 +204,10 @@ export class Conversation {
         id,
         parent_id: parent,
         content: text,
-        attachments: attachments.map((attachment) => attachment.id)
+        attachments: attachments.map((attachment) => attachment.id),
+        ...(this.useTool ? { use_tool: this.useTool } : {})
       });
+      this.useTool = null;
       this.replace(message);
       this.begin(answer);
     } finally {
@@ -241,6 +270,7 @@ export class Conversation {
       this.followed.get(id)?.abort();
       this.followed.delete(id);
       this.live.delete(id);
+      this.liveCalls.delete(id);
     }
     this.messages = this.messages.filter((other) => !gone.has(other.id));
     this.leaf = leaf;
@@ -255,6 +285,19 @@ export class Conversation {
   setSettings(settings: ChatSettings): void {
     this.settings = settings;
     this.save({ settings: $state.snapshot(this.settings) });
+  }
+
+  /** Whether the tools of a server may be called in this chat. */
+  allowTools(server: string, allowed: boolean): void {
+    const others = (this.settings.tools ?? []).filter((other) => other !== server);
+    const settings: ChatSettings = { ...this.settings };
+    const tools = allowed ? [...others, server] : others;
+    if (tools.length > 0) settings.tools = tools;
+    else delete settings.tools;
+    if (!allowed && this.useTool?.server_id === server) this.useTool = null;
+    this.setSettings(settings);
+    // What is sent next must find it there.
+    this.flush();
   }
 
   private change: Partial<Chat> = {};

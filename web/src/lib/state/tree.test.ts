@@ -13,6 +13,7 @@ const message = (id: string, parent: string | null, role: Message['role'] = 'use
   model: null,
   attachments: [],
   sources: [],
+  tool_calls: [],
   usage: null,
   created_at: 0
 });

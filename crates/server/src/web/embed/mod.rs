@@ -110,6 +110,29 @@ async fn offered(app: &App, embed: &Embed) -> ApiResult<Vec<Assistant>> {
     Ok(found)
 }
 
+/// Refuses tools that none of the application's assistants brings along: whoever comes through it has
+/// what it offers.
+pub(super) async fn check_tools(app: &App, embed_id: &str, tools: &[String]) -> ApiResult<()> {
+    if tools.is_empty() {
+        return Ok(());
+    }
+    let embed = app.web.store.embed(embed_id).await?;
+    let offered = offered(app, &embed).await?;
+    let brought = |id: &String| {
+        let mut lists = offered
+            .iter()
+            .filter_map(|one| one.settings.get("tools")?.as_array());
+        lists.any(|list| list.iter().any(|one| one.as_str() == Some(id)))
+    };
+    if tools.iter().all(brought) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(
+        "settings.tools",
+        "allowed are servers of the application's assistants",
+    ))
+}
+
 /// Goes out: the session is over.
 #[utoipa::path(delete, path = "/api/embed/session", tag = "embed",
     responses((status = 200, description = "done", body = Done)))]

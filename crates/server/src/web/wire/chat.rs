@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use terang_store as store;
 use utoipa::ToSchema;
 
-use super::{Source, given};
+use super::{ChosenTool, Source, WebToolCall, given};
 
 /// A chat.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,6 +78,9 @@ pub(crate) struct ChatSettings {
     /// Collections that it answers from, by identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) collections: Vec<String>,
+    /// Servers whose tools may be called, by identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
 }
 
 /// A chat to be made.
@@ -253,6 +256,8 @@ pub(crate) struct WebMessage {
     pub(crate) attachments: Vec<Attached>,
     /// Passages of documents that its prompt held.
     pub(crate) sources: Vec<Source>,
+    /// Calls of tools that it made, in their order.
+    pub(crate) tool_calls: Vec<WebToolCall>,
     /// What it took.
     pub(crate) usage: Option<WebUsage>,
     /// Milliseconds since 1970.
@@ -285,8 +290,15 @@ impl WebMessage {
                 completion_tokens: usage.completion_tokens,
                 cached_tokens: usage.cached_tokens,
             }),
+            tool_calls: Vec::new(),
             created_at: message.created_at,
         }
+    }
+
+    /// With the calls that it made.
+    pub(crate) fn with_calls(mut self, calls: Vec<store::ToolCall>) -> Self {
+        self.tool_calls = calls.into_iter().map(WebToolCall::from).collect();
+        self
     }
 }
 
@@ -303,6 +315,8 @@ pub(crate) struct Send {
     /// Identities of files that belong to it.
     #[serde(default)]
     pub(crate) attachments: Vec<String>,
+    /// The tool that must be called before it is answered; absent: as the model likes.
+    pub(crate) use_tool: Option<ChosenTool>,
 }
 
 /// A question that is kept, and the place of its answer.

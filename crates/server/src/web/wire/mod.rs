@@ -6,6 +6,7 @@ mod embed;
 mod kept;
 mod knowledge;
 mod models;
+mod tools;
 
 pub(crate) use account::*;
 pub(crate) use chat::*;
@@ -13,6 +14,7 @@ pub(crate) use embed::*;
 pub(crate) use kept::*;
 pub(crate) use knowledge::*;
 pub(crate) use models::*;
+pub(crate) use tools::*;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

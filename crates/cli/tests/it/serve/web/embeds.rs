@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Browser, Server, Site, member, owner};
+use super::tools::{PATIENCE, add_program};
+use super::{Browser, Server, Site, events, member, owner};
 use crate::serve::Response;
 
 const ORIGIN: &str = "https://shop.example";
@@ -205,6 +206,66 @@ fn who_comes_through_an_application_chats_and_reaches_nothing_else() {
     let listed = admin.get(&server, "/api/admin/embeds");
     assert!(!listed.to_string().contains(&shop.secret), "shown once");
     assert_eq!(listed["apps"][0]["accounts"], 2);
+}
+
+#[test]
+fn who_comes_through_an_application_has_the_tools_of_its_assistants_alone() {
+    let mut site = Site::accounts();
+    site.flags.extend(["--set", "tool_commands=true"]);
+    let Some(server) = site.start() else { return };
+    let admin = owner(&server);
+    let id = add_program(&site, &server, &admin);
+    let clerk = json!({ "name": "Clerk", "settings": { "tools": [id] } });
+    let clerk = admin.ok(&server, "POST", "/api/assistants", clerk);
+    let shop = Shop::of(&server, &admin, json!({ "assistants": [clerk["id"]] }));
+    let other = Shop::of(&server, &admin, json!({ "name": "School" }));
+    let with = json!({ "settings": { "tools": [id], "max_tokens": 64, "temperature": 0 } });
+    let stranger = other.guest(&server, "ann");
+    stranger
+        .send(&server, "POST", "/api/chats", Some(&with))
+        .fails(400, "assistants");
+    let own = stranger.ok(&server, "POST", "/api/chats", Some(&json!({})));
+    let path = format!("/api/chats/{}", own["id"].as_str().unwrap());
+    stranger
+        .send(&server, "PATCH", &path, Some(&with))
+        .fails(400, "assistants");
+    // One who has them is asked, and cannot allow what could not be taken back there.
+    let guest = shop.guest(&server, "ann");
+    let chat = guest.ok(&server, "POST", "/api/chats", Some(&with));
+    let chat = format!("/api/chats/{}", chat["id"].as_str().unwrap());
+    let question = json!({ "id": "q1", "parent_id": null, "content": "Add two numbers.",
+        "use_tool": { "server_id": id, "tool": "add" } });
+    let sent = guest.ok(
+        &server,
+        "POST",
+        &format!("{chat}/messages"),
+        Some(&question),
+    );
+    let answer = format!("{chat}/messages/{}", sent["answer"]["id"].as_str().unwrap());
+    let begun = std::time::Instant::now();
+    let call = loop {
+        let whole = guest.ok(&server, "GET", &chat, None);
+        let call = whole["messages"][1]["tool_calls"][0].clone();
+        if call["state"] == "waiting" {
+            break call;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{whole}\n{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let place = format!("{answer}/calls/{}", call["id"].as_str().unwrap());
+    let decide = |who: &Guest, decision: &str| {
+        let body = json!({ "decision": decision });
+        who.send(&server, "POST", &place, Some(&body))
+    };
+    decide(&guest, "always").fails(400, "decision");
+    for stranger in [&stranger, &shop.guest(&server, "eve")] {
+        decide(stranger, "once").fails(404, "");
+    }
+    assert_eq!(decide(&guest, "once").status, 200);
+    let stream = format!("{answer}/stream?from=0");
+    let told = guest.send(&server, "GET", &stream, None).body;
+    let done = &events(&told).pop().unwrap().1;
+    assert_eq!(done["tool_calls"][0]["state"], "done", "{told}");
 }
 
 #[test]

@@ -178,6 +178,9 @@ impl Things {
         ids.insert("passkeys", "nothing".to_owned());
         ids.insert("chats", chat);
         ids.insert("mid", answer);
+        // Tested with one that is there beside the other tests of tools.
+        ids.insert("consents", "nothing".to_owned());
+        ids.insert("tools", "nothing".to_owned());
         Self { ids }
     }
 
@@ -191,7 +194,7 @@ impl Things {
                 // Only a question is answered.
                 "{mid}" if parts.last() == Some(&"answer") => "q1".to_owned(),
                 "{mid}" => self.ids["mid"].clone(),
-                "{token}" | "{name}" => "nothing".to_owned(),
+                "{token}" | "{cid}" | "{name}" => "nothing".to_owned(),
                 "{number}" => "0".to_owned(),
                 other => other.to_owned(),
             });
@@ -211,6 +214,7 @@ impl Things {
             ("POST", "/api/chats/{id}/messages") => {
                 json!({ "id": "new", "parent_id": self.ids["mid"], "content": "more" })
             }
+            ("POST", "/api/chats/{id}/messages/{mid}/calls/{cid}") => json!({ "decision": "once" }),
             ("POST", "/api/prompts") => json!({ "name": "n", "text": "t" }),
             ("POST", "/api/folders" | "/api/assistants" | "/api/keys" | "/api/collections") => {
                 json!({ "name": "n" })

@@ -12,6 +12,7 @@ mod oidc;
 mod passkeys;
 mod shortage;
 mod survival;
+mod tools;
 
 use serde_json::{Value, json};
 
@@ -166,6 +167,7 @@ impl Browser {
                     at += more.len();
                 }
                 "done" => done = data,
+                "call" => {}
                 other => panic!("{other}"),
             }
         }
