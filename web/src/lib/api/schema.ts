@@ -925,6 +925,8 @@ export type Source = {
   page: number | null;
   /** The passage's place in the document, counted from 0. */
   passage: number;
+};
+
 /** A server of tools to be set up, or what of one is to be changed. */
 export type ToolServerChange = {
   /** It may be of the server's machine or its network. */
