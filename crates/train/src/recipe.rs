@@ -244,6 +244,7 @@ fn default_every() -> u64 {
 const BYTES_MAX: u64 = 1 << 20;
 /// Bounds that no model for this machine comes near.
 const SIZE_MAX: usize = 1 << 20;
+const BYTES_OF_RUN_MAX: u128 = 256 << 30;
 
 impl Recipe {
     /// Reads and checks a recipe.
@@ -365,6 +366,30 @@ impl Recipe {
         Ok(())
     }
 
+    /// What a step needs is more than any machine that this is for has.
+    fn check_memory(&self, stage: &Stage) -> std::result::Result<(), String> {
+        let m = &self.model;
+        let n = |x: usize| x as u128;
+        let (d, ffn, layers) = (
+            n(m.hidden_size),
+            n(m.intermediate_size),
+            n(m.num_hidden_layers),
+        );
+        let parameters = 2 * n(self.tokenizer.vocab_size) * d + layers * (4 * d * d + 3 * d * ffn);
+        // Weights, two moments and two sums of gradients; activations of each layer.
+        let tokens = n(stage.micro_batch) * n(stage.sequence);
+        let bytes = 4 * (5 * parameters + tokens * (layers * (6 * d + 2 * ffn) + 3 * ffn));
+        if bytes > BYTES_OF_RUN_MAX {
+            return Err(format!(
+                "stage {}: it needs about {} GiB, allowed at most {}; make the model or the micro-batch smaller",
+                stage.name,
+                bytes >> 30,
+                BYTES_OF_RUN_MAX >> 30
+            ));
+        }
+        Ok(())
+    }
+
     fn check_stage(&self, stage: &Stage) -> std::result::Result<(), String> {
         let name = &stage.name;
         if stage.data.is_empty() {
@@ -437,6 +462,7 @@ impl Recipe {
                 stage.validation
             ));
         }
+        self.check_memory(stage)?;
         let rate = stage.optimizer.learning_rate;
         if !(rate > 0.0 && rate <= 10.0) {
             return Err(format!(
@@ -520,6 +546,16 @@ sequence = 32
 learning_rate = 0.01
 "#;
 
+    proptest::proptest! {
+        /// Whatever stands there, it is read or refused.
+        #[test]
+        fn no_text_is_fatal(at in 0..GOOD.len(), cut in 0..40usize, put in "[ -~\\n]{0,12}") {
+            let mut text = GOOD.to_owned();
+            text.replace_range(at..(at + cut).min(GOOD.len()), &put);
+            let _ = Recipe::parse(Path::new("r.toml"), &text);
+        }
+    }
+
     #[test]
     fn wrong_recipes_are_refused_by_name() {
         let path = Path::new("r.toml");
@@ -556,6 +592,11 @@ learning_rate = 0.01
                 "learning_rate: found NaN",
             ),
             ("name = \"x\"", "name = ", "line 2"),
+            ("hidden_size = 16", "hidden_size = 1000000", "GiB"),
+            (
+                "num_hidden_layers = 1",
+                "GiB",
+            ),
         ];
         for (from, to, expected) in cases {
             assert!(GOOD.contains(from), "{from}");
