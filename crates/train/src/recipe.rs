@@ -593,10 +593,6 @@ learning_rate = 0.01
             ),
             ("name = \"x\"", "name = ", "line 2"),
             ("hidden_size = 16", "hidden_size = 1000000", "GiB"),
-            (
-                "num_hidden_layers = 1",
-                "GiB",
-            ),
         ];
         for (from, to, expected) in cases {
             assert!(GOOD.contains(from), "{from}");

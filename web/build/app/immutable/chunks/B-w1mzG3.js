@@ -1,1 +1,0 @@
-import"./sp-bXlyp.js";
