@@ -41,7 +41,9 @@ fn read(path: &Path) -> Outcome<String> {
         .map_err(|e| unreadable(e.to_string()))?
         .len();
     if size > FILE_BYTES_MAX {
-        return Err(unreadable(format!("it has {size} bytes, allowed {FILE_BYTES_MAX}")));
+        return Err(unreadable(format!(
+            "it has {size} bytes, allowed {FILE_BYTES_MAX}"
+        )));
     }
     std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))
 }
@@ -72,18 +74,29 @@ fn request(flags: &PlanFlags) -> Outcome<Request> {
     if let Some(name) = &flags.model {
         let path = Path::new(name);
         if path.extension().is_some_and(|e| e == "json") || path.is_dir() {
-            let path = if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+            let path = if path.is_dir() {
+                path.join("config.json")
+            } else {
+                path.to_owned()
+            };
             let shown = path.display().to_string();
             over.architecture = Some(model_from_config(&read(&path)?, &shown).map_err(wrong)?);
         } else {
             over.model = Some(name.clone());
         }
     }
-    let Some(file) = &flags.file else { return Ok(over) };
+    let Some(file) = &flags.file else {
+        return Ok(over);
+    };
     let base = Request::parse(&read(file)?, &file.display().to_string()).map_err(wrong)?;
     // A model of the command line comes before one of the file, whichever way it is named.
     let base = if over.model.is_some() || over.architecture.is_some() || over.params.is_some() {
-        Request { model: None, architecture: None, params: None, ..base }
+        Request {
+            model: None,
+            architecture: None,
+            params: None,
+            ..base
+        }
     } else {
         base
     };

@@ -60,9 +60,8 @@ fn a_model_is_made_the_same_for_any_workers_and_threads_also_when_killed() {
     let mut sums = Vec::new();
     for (workers, threads) in [("1", "1"), ("2", "2"), ("4", "1")] {
         let out = place.path(&format!("w{workers}"));
-        let told = place
-            .run(&arguments(recipe, out.to_str().unwrap(), workers, threads))
-            .succeeds();
+        let told = place.run(&arguments(recipe, out.to_str().unwrap(), workers, threads));
+        told.succeeds();
         assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
         let told: Value = serde_json::from_str(&told.stdout).unwrap();
         assert!(
@@ -93,7 +92,8 @@ fn a_model_is_made_the_same_for_any_workers_and_threads_also_when_killed() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let told = place.run(&arguments(recipe, out, "1", "2")).succeeds();
+    let told = place.run(&arguments(recipe, out, "1", "2"));
+    told.succeeds();
     let told: Value = serde_json::from_str(&told.stdout).unwrap();
     sums.push(told["weights_sha256"].as_str().unwrap().to_owned());
     assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
@@ -136,21 +136,20 @@ fn a_model_is_made_the_same_for_any_workers_and_threads_also_when_killed() {
             "12",
             "Apa warna langit?",
         ];
-        place.run(&arguments).succeeds().stdout
+        place.run(&arguments).succeeds().stdout.clone()
     };
     assert_eq!(asked(gguf), asked(model));
     for quantize in ["f16", "q8_0", "q4_1", "q4_0"] {
-        let told = place
-            .run(&[
-                "export",
-                model,
-                "--quantize",
-                quantize,
-                "--out",
-                gguf,
-                "--json",
-            ])
-            .succeeds();
+        let told = place.run(&[
+            "export",
+            model,
+            "--quantize",
+            quantize,
+            "--out",
+            gguf,
+            "--json",
+        ]);
+        told.succeeds();
         let told: Value = serde_json::from_str(&told.stdout).unwrap();
         assert_eq!(told["bytes"], std::fs::metadata(gguf).unwrap().len());
         assert!(!asked(gguf).trim().is_empty());
