@@ -203,7 +203,11 @@ impl Fitted {
         let mut fitted = Self::prior();
         for i in 0..Self::len() {
             let (name, ..) = Self::describe(i);
-            let side = if i < PARAMETERS.len() { &table.common } else { &table.kind };
+            let side = if i < PARAMETERS.len() {
+                &table.common
+            } else {
+                &table.kind
+            };
             if let Some(value) = side.get(&name) {
                 if !(value.is_finite() && *value > 0.0) {
                     return Err(format!("{name} is {value}: must be over 0"));
@@ -223,10 +227,16 @@ impl Fitted {
         );
         for i in 0..Self::len() {
             if i == PARAMETERS.len() {
-                out.push_str("\n# A GPU kind's own factor on its generation's share of peak.\n[kind]\n");
+                out.push_str(
+                    "\n# A GPU kind's own factor on its generation's share of peak.\n[kind]\n",
+                );
             }
             let (name, prior, _) = Self::describe(i);
-            let name = if i < PARAMETERS.len() { name } else { format!("\"{name}\"") };
+            let name = if i < PARAMETERS.len() {
+                name
+            } else {
+                format!("\"{name}\"")
+            };
             let line = format!("{name} = {:.4}  # prior {prior}\n", self.get(i));
             out.push_str(&line);
         }

@@ -238,8 +238,15 @@ impl Run {
         self.model.check()?;
         let l = &self.layout;
         let all = [
-            ("tp", l.tp), ("pp", l.pp), ("vpp", l.vpp), ("dp", l.dp), ("cp", l.cp), ("ep", l.ep),
-            ("micro_batch", l.micro_batch), ("seq", self.seq), ("global_batch", self.global_batch),
+            ("tp", l.tp),
+            ("pp", l.pp),
+            ("vpp", l.vpp),
+            ("dp", l.dp),
+            ("cp", l.cp),
+            ("ep", l.ep),
+            ("micro_batch", l.micro_batch),
+            ("seq", self.seq),
+            ("global_batch", self.global_batch),
         ];
         for (field, value) in all {
             if value == 0 || value > 1 << 32 {
@@ -254,22 +261,31 @@ impl Run {
         if l.gpus() != self.cluster.gpus {
             return wrong(format!(
                 "tp {} × pp {} × dp {} × cp {} is {} GPUs, but there are {}",
-                l.tp, l.pp, l.dp, l.cp, l.gpus(), self.cluster.gpus
+                l.tp,
+                l.pp,
+                l.dp,
+                l.cp,
+                l.gpus(),
+                self.cluster.gpus
             ));
         }
         if l.pp > self.model.num_hidden_layers {
             return wrong(format!(
-                "pp {} is over the model's {} layers", l.pp, self.model.num_hidden_layers
+                "pp {} is over the model's {} layers",
+                l.pp, self.model.num_hidden_layers
             ));
         }
         if l.tp > self.model.num_attention_heads {
             return wrong(format!(
-                "tp {} is over the model's {} attention heads", l.tp, self.model.num_attention_heads
+                "tp {} is over the model's {} attention heads",
+                l.tp, self.model.num_attention_heads
             ));
         }
         if self.cluster.gpu.peak(self.precision).is_none() {
             return wrong(format!(
-                "{} has no {} products", self.cluster.gpu.name, self.precision.name()
+                "{} has no {} products",
+                self.cluster.gpu.name,
+                self.precision.name()
             ));
         }
         Ok(())

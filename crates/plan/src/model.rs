@@ -106,7 +106,11 @@ impl Model {
 
     /// Width of a value head.
     pub fn v_dim(&self) -> u64 {
-        if self.v_head_dim > 0 { self.v_head_dim } else { self.qk_dim() }
+        if self.v_head_dim > 0 {
+            self.v_head_dim
+        } else {
+            self.qk_dim()
+        }
     }
 
     /// Whether it is a mixture of experts.
@@ -141,7 +145,11 @@ impl Model {
         if self.kv_lora_rank > 0 {
             let (q, kv) = (self.q_lora_rank as f64, self.kv_lora_rank as f64);
             let rope = self.qk_rope_head_dim as f64;
-            let query = if q > 0.0 { h * q + q * a * qk } else { h * a * qk };
+            let query = if q > 0.0 {
+                h * q + q * a * qk
+            } else {
+                h * a * qk
+            };
             query + h * (kv + rope) + kv * a * (self.qk_nope_head_dim as f64 + v) + out
         } else {
             let kv = self.num_key_value_heads as f64;
@@ -252,7 +260,11 @@ impl Model {
             ));
         }
         if self.intermediate_size == 0 && self.dense_layers() > 0 {
-            return Err(value_error("intermediate_size", 0_u64, "must be over 0 for dense layers"));
+            return Err(value_error(
+                "intermediate_size",
+                0_u64,
+                "must be over 0 for dense layers",
+            ));
         }
         Ok(())
     }

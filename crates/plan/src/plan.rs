@@ -4,10 +4,10 @@
 use serde::Serialize;
 
 use crate::error::PlanError;
+use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::fitted::Fitted;
 use crate::request::Asked;
 use crate::search::{Candidate, Found, search};
-use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::upkeep::{Upkeep, setting, upkeep};
 
 /// A threshold in a law, and whether the run crosses it.
@@ -78,10 +78,19 @@ const POWER_SHARE: f64 = 0.85;
 
 /// Laws that ask something of whoever trains with this much compute.
 const LAWS: [(&str, f64); 4] = [
-    ("EU AI Act, Commission guidelines of July 2025: indicative threshold of a general-purpose model", 1e23),
-    ("EU AI Act, Article 51(2) and 52(1): presumed systemic risk, notify the Commission within two weeks", 1e25),
+    (
+        "EU AI Act, Commission guidelines of July 2025: indicative threshold of a general-purpose model",
+        1e23,
+    ),
+    (
+        "EU AI Act, Article 51(2) and 52(1): presumed systemic risk, notify the Commission within two weeks",
+        1e25,
+    ),
     ("California SB 53 (2025): frontier model", 1e26),
-    ("New York RAISE Act (2025): frontier model, where it also costs over 100 million USD", 1e26),
+    (
+        "New York RAISE Act (2025): frontier model, where it also costs over 100 million USD",
+        1e26,
+    ),
 ];
 
 /// How often a plan plays its run through, and from which seed.
@@ -125,7 +134,11 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         flops,
         thresholds: LAWS
             .iter()
-            .map(|(law, at)| Threshold { law, flops: *at, crossed: flops >= *at })
+            .map(|(law, at)| Threshold {
+                law,
+                flops: *at,
+                crossed: flops >= *at,
+            })
             .collect(),
         error_p90_pct: error,
         upkeep,
@@ -154,7 +167,11 @@ pub fn sizes(asked: &Asked, fitted: &Fitted) -> Vec<Size> {
             let mut other = asked.clone();
             other.cluster.gpus = ((asked.cluster.gpus as f64 * share) as u64).max(1);
             let p = plan(&other, fitted).ok()?;
-            Some(Size { gpus: p.gpus, days: p.days, cost_usd: p.cost_usd })
+            Some(Size {
+                gpus: p.gpus,
+                days: p.days,
+                cost_usd: p.cost_usd,
+            })
         })
         .collect()
 }
@@ -172,8 +189,11 @@ pub fn layout_words(c: &Candidate) -> String {
     if c.run.model.is_moe() {
         words += &format!(", ep {}", l.ep);
     }
-    words + &format!(
-        ", micro-batch {}, {}, recompute {}",
-        l.micro_batch, l.sharding.name(), l.recompute.name()
-    )
+    words
+        + &format!(
+            ", micro-batch {}, {}, recompute {}",
+            l.micro_batch,
+            l.sharding.name(),
+            l.recompute.name()
+        )
 }

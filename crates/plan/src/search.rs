@@ -70,13 +70,19 @@ fn layouts(asked: &Asked) -> Vec<Layout> {
     let mut out = Vec::new();
     let powers = |high: u64| (0..12).map(|i| 1_u64 << i).take_while(move |n| *n <= high);
     let heads = m.num_attention_heads;
-    let tps = pinned(pins.tp, powers(domain.min(heads).min(64)).filter(|t| heads.is_multiple_of(*t)));
+    let tps = pinned(
+        pins.tp,
+        powers(domain.min(heads).min(64)).filter(|t| heads.is_multiple_of(*t)),
+    );
     let cps = pinned(pins.cp, powers((asked.seq / 8192).clamp(1, 16)));
     let layers = m.num_hidden_layers;
-    let pps = pinned(pins.pp, (1..=layers.min(128)).filter(|p| {
-        // Stages of equal length, or nearly: the longest at most an eighth over the mean.
-        layers.div_ceil(*p) * p * 8 <= layers * 9
-    }));
+    let pps = pinned(
+        pins.pp,
+        (1..=layers.min(128)).filter(|p| {
+            // Stages of equal length, or nearly: the longest at most an eighth over the mean.
+            layers.div_ceil(*p) * p * 8 <= layers * 9
+        }),
+    );
     let recomputes = pins.recompute.map_or(
         vec![Recompute::None, Recompute::Selective, Recompute::Full],
         |r| vec![r],
@@ -91,14 +97,23 @@ fn layouts(asked: &Asked) -> Vec<Layout> {
                 for micro_batch in pinned(pins.micro_batch, [1, 2, 4, 8]) {
                     let sequences = (asked.global_batch / micro_batch).max(1);
                     // As many as there are, and the most that leaves no rank waiting.
-                    let even = (1..=slots.min(sequences)).rev().find(|d| sequences.is_multiple_of(*d));
+                    let even = (1..=slots.min(sequences))
+                        .rev()
+                        .find(|d| sequences.is_multiple_of(*d));
                     let mut dps = pinned(pins.dp, [slots.min(sequences)].into_iter().chain(even));
                     dps.dedup();
                     for dp in dps {
                         if dp > slots {
                             continue;
                         }
-                        let rest = Rest { asked, tp, pp, cp, dp, micro_batch };
+                        let rest = Rest {
+                            asked,
+                            tp,
+                            pp,
+                            cp,
+                            dp,
+                            micro_batch,
+                        };
                         rest.add(&recomputes, &mut out);
                     }
                 }
@@ -123,9 +138,11 @@ impl Rest<'_> {
         let (m, pins) = (&self.asked.model, &self.asked.pins);
         let ranks = self.tp * self.cp * self.dp;
         let eps = if m.is_moe() {
-            pinned(pins.ep, (1..=m.num_experts).filter(|e| {
-                m.num_experts.is_multiple_of(*e) && ranks.is_multiple_of(*e)
-            }))
+            pinned(
+                pins.ep,
+                (1..=m.num_experts)
+                    .filter(|e| m.num_experts.is_multiple_of(*e) && ranks.is_multiple_of(*e)),
+            )
         } else {
             pinned(pins.ep, [1])
         };
@@ -134,7 +151,10 @@ impl Rest<'_> {
             pinned(pins.vpp, [1])
         } else {
             let divides = |v: &u64| m.num_hidden_layers.is_multiple_of(self.pp * v);
-            pinned(pins.vpp, (1..=per_stage.min(16)).filter(|v| *v == 1 || divides(v)))
+            pinned(
+                pins.vpp,
+                (1..=per_stage.min(16)).filter(|v| *v == 1 || divides(v)),
+            )
         };
         let shardings = match pins.sharding {
             Some(s) => vec![s],
@@ -202,7 +222,10 @@ pub fn search(asked: &Asked, fitted: &Fitted) -> Result<Found, PlanError> {
     if timed.is_empty() {
         return Err(if looked_at == 0 {
             PlanError::Contradiction {
-                reason: format!("no layout of {} GPUs agrees with the pins", asked.cluster.gpus),
+                reason: format!(
+                    "no layout of {} GPUs agrees with the pins",
+                    asked.cluster.gpus
+                ),
             }
         } else {
             PlanError::DoesNotFit {
@@ -251,7 +274,13 @@ pub fn search(asked: &Asked, fitted: &Fitted) -> Result<Found, PlanError> {
             }
         }
     }
-    Ok(Found { looked_at, fitting, best, runners_up, pareto })
+    Ok(Found {
+        looked_at,
+        fitting,
+        best,
+        runners_up,
+        pareto,
+    })
 }
 
 /// What makes layouts different at first sight.
@@ -278,8 +307,11 @@ fn loses_by(best: &StepTime, other: &StepTime) -> String {
         ]
     };
     let (a, b) = (parts(best), parts(other));
-    let mut more: Vec<(&str, f64)> =
-        a.iter().zip(&b).map(|((name, x), (_, y))| (*name, y - x)).collect();
+    let mut more: Vec<(&str, f64)> = a
+        .iter()
+        .zip(&b)
+        .map(|((name, x), (_, y))| (*name, y - x))
+        .collect();
     more.sort_by(|x, y| y.1.total_cmp(&x.1));
     let slower = (other.total_s / best.total_s - 1.0) * 100.0;
     let of: Vec<String> = more
@@ -301,42 +333,59 @@ fn check_pins(asked: &Asked) -> Result<(), PlanError> {
     let m = &asked.model;
     let wrong = |reason: String| Err(PlanError::Contradiction { reason });
     // In 128 bits: each pin may be a million.
-    let product = [p.tp, p.pp, p.cp, p.dp].iter().flatten().map(|n| u128::from(*n)).product::<u128>();
+    let product = [p.tp, p.pp, p.cp, p.dp]
+        .iter()
+        .flatten()
+        .map(|n| u128::from(*n))
+        .product::<u128>();
     if product > u128::from(asked.cluster.gpus) {
         return wrong(format!(
-            "the pins take {product} GPUs, but there are {}", asked.cluster.gpus
+            "the pins take {product} GPUs, but there are {}",
+            asked.cluster.gpus
         ));
     }
     if let Some(tp) = p.tp
         && (tp > m.num_attention_heads || !m.num_attention_heads.is_multiple_of(tp))
     {
-        return wrong(format!("tp={tp} does not divide the model's {} attention heads", m.num_attention_heads));
+        return wrong(format!(
+            "tp={tp} does not divide the model's {} attention heads",
+            m.num_attention_heads
+        ));
     }
     if let Some(pp) = p.pp
         && pp * p.vpp.unwrap_or(1) > m.num_hidden_layers
     {
         return wrong(format!(
             "pp={pp} times vpp={} is over the model's {} layers",
-            p.vpp.unwrap_or(1), m.num_hidden_layers
+            p.vpp.unwrap_or(1),
+            m.num_hidden_layers
         ));
     }
     if let (Some(v), Some(1)) = (p.vpp, p.pp)
         && v > 1
     {
-        return wrong(format!("vpp={v} needs a pipeline: pp=1 has nothing to interleave"));
+        return wrong(format!(
+            "vpp={v} needs a pipeline: pp=1 has nothing to interleave"
+        ));
     }
     if let Some(ep) = p.ep {
         if ep > 1 && !m.is_moe() {
             return wrong(format!("ep={ep}, but {} has no experts", m.name));
         }
         if m.is_moe() && !m.num_experts.is_multiple_of(ep) {
-            return wrong(format!("ep={ep} does not divide the model's {} experts", m.num_experts));
+            return wrong(format!(
+                "ep={ep} does not divide the model's {} experts",
+                m.num_experts
+            ));
         }
     }
     if let (Some(dp), Some(b)) = (p.dp, p.micro_batch)
         && dp * b > asked.global_batch
     {
-        return wrong(format!("dp={dp} times micro_batch={b} is over the global batch of {}", asked.global_batch));
+        return wrong(format!(
+            "dp={dp} times micro_batch={b} is over the global batch of {}",
+            asked.global_batch
+        ));
     }
     Ok(())
 }

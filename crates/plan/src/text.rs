@@ -13,7 +13,11 @@ pub fn short(n: f64) -> String {
         n if n >= 1e4 => (n / 1e3, "k"),
         n => (n, ""),
     };
-    if v >= 100.0 || v.fract() == 0.0 { format!("{v:.0}{unit}") } else { format!("{v:.1}{unit}") }
+    if v >= 100.0 || v.fract() == 0.0 {
+        format!("{v:.0}{unit}")
+    } else {
+        format!("{v:.1}{unit}")
+    }
 }
 
 /// Money with a suffix.
@@ -43,21 +47,40 @@ pub fn report(p: &Plan) -> String {
     let best = &p.found.best;
     let gpu = &best.run.cluster.gpu;
     let (s, m) = (&best.step, &best.memory);
-    let active = if best.run.model.is_moe() { format!(", {} active", short(p.active_params)) } else { String::new() };
+    let active = if best.run.model.is_moe() {
+        format!(", {} active", short(p.active_params))
+    } else {
+        String::new()
+    };
     let _ = writeln!(
         o,
         "{} ({} parameters{active}) on {} {}, {} tokens in {}",
-        p.model, short(p.params), p.gpus, gpu.name, short(p.tokens), best.run.precision.name()
+        p.model,
+        short(p.params),
+        p.gpus,
+        gpu.name,
+        short(p.tokens),
+        best.run.precision.name()
     );
     let _ = writeln!(o, "\n  {:<16}{}", "layout", layout_words(best));
     if p.gpus_idle > 0 {
-        let _ = writeln!(o, "  {:<16}{} GPUs are left over by it and can stand by", "", p.gpus_idle);
+        let _ = writeln!(
+            o,
+            "  {:<16}{} GPUs are left over by it and can stand by",
+            "", p.gpus_idle
+        );
     }
     let _ = writeln!(
         o,
         "  {:<16}{} for {} tokens ({} sequences of {}), {:.0} tokens/s/GPU, MFU {:.1}% of {:.0} TFLOP/s",
-        "step", duration(s.total_s), short(best.run.tokens()), best.run.global_batch, best.run.seq,
-        best.tokens_per_s / best.run.cluster.gpus as f64, p.mfu * 100.0, gpu.bf16_tflops
+        "step",
+        duration(s.total_s),
+        short(best.run.tokens()),
+        best.run.global_batch,
+        best.run.seq,
+        best.tokens_per_s / best.run.cluster.gpus as f64,
+        p.mfu * 100.0,
+        gpu.bf16_tflops
     );
     let _ = writeln!(
         o,
@@ -67,14 +90,22 @@ pub fn report(p: &Plan) -> String {
     let _ = writeln!(
         o,
         "  {:<16}{}, {} MWh, {} t CO2",
-        "cost", dollars(p.cost_usd), short(p.energy_mwh), short(p.carbon_t)
+        "cost",
+        dollars(p.cost_usd),
+        short(p.energy_mwh),
+        short(p.carbon_t)
     );
     let u = &p.upkeep;
     let _ = writeln!(
         o,
         "  {:<16}{:.0} expected, one in {}; a checkpoint of {} GB every {} stops training for {}; {:.1}% of the time is training",
-        "failures", u.failures, duration(u.mtbf_h * 3600.0), short(u.checkpoint_gb),
-        duration(u.interval_s), duration(u.checkpoint_s), u.goodput * 100.0
+        "failures",
+        u.failures,
+        duration(u.mtbf_h * 3600.0),
+        short(u.checkpoint_gb),
+        duration(u.interval_s),
+        duration(u.checkpoint_s),
+        u.goodput * 100.0
     );
     let f = &p.simulation;
     let _ = writeln!(
@@ -87,7 +118,11 @@ pub fn report(p: &Plan) -> String {
         let _ = writeln!(o, "  {:<16}over {:.0e}: {}", "", t.flops, t.law);
     }
     if p.thresholds.iter().all(|t| !t.crossed) {
-        let _ = writeln!(o, "  {:<16}under every threshold of law known here (from 1e23)", "");
+        let _ = writeln!(
+            o,
+            "  {:<16}under every threshold of law known here (from 1e23)",
+            ""
+        );
     }
 
     let _ = writeln!(o, "\nA step's time");
@@ -107,7 +142,11 @@ pub fn report(p: &Plan) -> String {
     ] {
         bar(&mut o, name, v, s.total_s, &duration(v));
     }
-    let _ = writeln!(o, "\nMemory of the fullest GPU: {:.1} of {:.1} GiB", m.total_gib, gpu.memory_gib);
+    let _ = writeln!(
+        o,
+        "\nMemory of the fullest GPU: {:.1} of {:.1} GiB",
+        m.total_gib, gpu.memory_gib
+    );
     for (name, v) in [
         ("weights", m.weights_gib),
         ("gradients", m.gradients_gib),
@@ -133,7 +172,9 @@ pub fn report(p: &Plan) -> String {
         let _ = writeln!(
             o,
             "  {:<72} {}, {:.1} GiB",
-            layout_words(c), duration(c.step.total_s), c.memory.total_gib
+            layout_words(c),
+            duration(c.step.total_s),
+            c.memory.total_gib
         );
     }
     o
@@ -145,17 +186,30 @@ fn bar(o: &mut String, name: &str, value: f64, whole: f64, text: &str) {
         return;
     }
     let width = (share * 40.0).round().clamp(0.0, 40.0) as usize;
-    let _ = writeln!(o, "  {name:<32}{text:>9} {:>5.1}%  {}", share * 100.0, "█".repeat(width));
+    let _ = writeln!(
+        o,
+        "  {name:<32}{text:>9} {:>5.1}%  {}",
+        share * 100.0,
+        "█".repeat(width)
+    );
 }
 
 /// Two plans side by side.
 pub fn compare(names: [&str; 2], plans: [&Plan; 2]) -> String {
     let [a, b] = plans;
     let mut o = String::new();
-    let _ = writeln!(o, "{:<26}{:>28}{:>28}{:>10}", "", names[0], names[1], "second");
+    let _ = writeln!(
+        o,
+        "{:<26}{:>28}{:>28}{:>10}",
+        "", names[0], names[1], "second"
+    );
     let mut row = |name: &str, f: &dyn Fn(&Plan) -> f64, text: &dyn Fn(f64) -> String| {
         let (x, y) = (f(a), f(b));
-        let change = if x > 0.0 { format!("{:+.1}%", (y / x - 1.0) * 100.0) } else { String::new() };
+        let change = if x > 0.0 {
+            format!("{:+.1}%", (y / x - 1.0) * 100.0)
+        } else {
+            String::new()
+        };
         let _ = writeln!(o, "{name:<26}{:>28}{:>28}{change:>10}", text(x), text(y));
     };
     let days = |v: f64| format!("{v:.1}");
@@ -166,7 +220,11 @@ pub fn compare(names: [&str; 2], plans: [&Plan; 2]) -> String {
     row("energy, MWh", &|p| p.energy_mwh, &short);
     row("carbon, t CO2", &|p| p.carbon_t, &short);
     row("step", &|p| p.found.best.step.total_s, &duration);
-    row("tokens/s/GPU", &|p| p.found.best.tokens_per_s / p.gpus as f64, &short);
+    row(
+        "tokens/s/GPU",
+        &|p| p.found.best.tokens_per_s / p.gpus as f64,
+        &short,
+    );
     row("MFU, %", &|p| p.mfu * 100.0, &days);
     row("memory, GiB", &|p| p.found.best.memory.total_gib, &days);
     row("failures", &|p| p.upkeep.failures, &short);
