@@ -263,21 +263,15 @@ fn precision(f: &Fields<'_>, gpu: &crate::gpu::Gpu) -> Precision {
 
 /// Year of a container release named like 25.09 anywhere in `text`.
 fn release_year(text: &str) -> Option<f64> {
-    let b = text.as_bytes();
-    (0..b.len().saturating_sub(4)).find_map(|i| {
-        let w = &b[i..i + 5];
-        let digits = [0, 1, 3, 4].iter().all(|j| w[*j].is_ascii_digit()) && w[2] == b'.';
-        let starts = i == 0 || !b[i - 1].is_ascii_digit();
-        let (year, month) = (
-            f64::from((w[0].wrapping_sub(b'0')) * 10 + w[1].wrapping_sub(b'0')),
-            f64::from(
-                (w[3].wrapping_sub(b'0'))
-                    .wrapping_mul(10)
-                    .wrapping_add(w[4].wrapping_sub(b'0')),
-            ),
-        );
-        (digits && starts && (22.0..40.0).contains(&year) && (1.0..=12.0).contains(&month))
-            .then(|| 2000.0 + year + month / 12.0)
+    let bytes = text.as_bytes();
+    bytes.windows(5).enumerate().find_map(|(i, w)| {
+        let digit = |j: usize| w[j].is_ascii_digit().then(|| f64::from(w[j] - b'0'));
+        if w[2] != b'.' || i > 0 && bytes[i - 1].is_ascii_digit() {
+            return None;
+        }
+        let (year, month) = (digit(0)? * 10.0 + digit(1)?, digit(3)? * 10.0 + digit(4)?);
+        ((22.0..40.0).contains(&year) && (1.0..=12.0).contains(&month))
+            .then_some(2000.0 + year + month / 12.0)
     })
 }
 
