@@ -135,7 +135,7 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
     let _ = writeln!(
         o,
         "<h2>Share of the time that is training</h2><p class=\"soft\">{} runs played through: {:.1}% in the middle, \
-         {:.1} to {:.1}% in nine of ten; {:.0} interruptions ({:.0} to {:.0}). Done after {:.1} days in half of \
+         {:.1} to {:.1}% in eight of ten; {:.0} interruptions ({:.0} to {:.0}). Done after {:.1} days in half of \
          them, {:.1} in nine of ten, {:.1} in 99 of a hundred.</p>",
         failures.runs,
         failures.goodput[2] * 100.0,
@@ -263,7 +263,7 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
         return;
     }
     let step = 800.0 / sizes.len() as f64;
-    o.push_str("<svg viewBox=\"0 0 800 240\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
+    o.push_str("<svg viewBox=\"0 0 800 260\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
     for (i, s) in sizes.iter().enumerate() {
         let x = step * i as f64;
         let (c, d) = (s.cost_usd / most * 150.0, s.days / longest * 150.0);
@@ -273,7 +273,8 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{bar:.1}\" height=\"{c:.1}\" fill=\"{}\"/>\
              <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{bar:.1}\" height=\"{d:.1}\" fill=\"{}\"/>\
              <text x=\"{:.1}\" y=\"215\" text-anchor=\"middle\">{} GPUs</text>\
-             <text x=\"{:.1}\" y=\"233\" text-anchor=\"middle\" class=\"soft\">{}, {:.0} days</text>",
+             <text x=\"{:.1}\" y=\"233\" text-anchor=\"middle\" class=\"soft\">{}</text>\
+             <text x=\"{:.1}\" y=\"251\" text-anchor=\"middle\" class=\"soft\">{:.0} days</text>",
             x + step * 0.5 - bar,
             190.0 - c,
             COLOURS[0],
@@ -284,6 +285,7 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
             short(s.gpus as f64),
             x + step * 0.5,
             dollars(s.cost_usd),
+            x + step * 0.5,
             s.days
         );
     }

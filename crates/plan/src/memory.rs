@@ -182,12 +182,15 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
     };
     let logits = tokens * vocabulary * bytes * fitted.held_logits;
     let last = layers * each * (2.0_f64).min(under_way) / 2.0_f64.min(p) + at_work;
+    let (first, last) = (
+        first * fitted.held_activations,
+        last * fitted.held_activations,
+    );
     let (activations, logits) = if l.pp > 1 && first >= last + logits {
         (first, 0.0)
     } else {
         (last, logits)
     };
-    let activations = activations * fitted.held_activations;
 
     let used = weights + gradients + optimizer + activations + logits;
     let share = if s.flash {

@@ -59,7 +59,12 @@ struct Pass {
 
 /// Replays `stages` stages and `micro_batches` micro-batches; `None` for a schedule that the numbers do
 /// not allow, or one that is too large to replay.
-pub fn replay(schedule: Schedule, stages: u64, micro_batches: u64, times: &Passes) -> Option<Replay> {
+pub fn replay(
+    schedule: Schedule,
+    stages: u64,
+    micro_batches: u64,
+    times: &Passes,
+) -> Option<Replay> {
     let (p, m) = (stages as usize, micro_batches as usize);
     if p == 0 || m == 0 || p.checked_mul(m)? > 4_000_000 {
         return None;
@@ -88,12 +93,23 @@ pub fn replay(schedule: Schedule, stages: u64, micro_batches: u64, times: &Passe
         Schedule::Interleaved(v) => v as usize,
         _ => 1,
     };
-    run(&lists, p, m, chunks, times, schedule == Schedule::ZeroBubble)
+    run(
+        &lists,
+        p,
+        m,
+        chunks,
+        times,
+        schedule == Schedule::ZeroBubble,
+    )
 }
 
 fn one_f_one_b(p: usize, m: usize, stage: usize) -> Vec<Pass> {
     let warm = (p - 1 - stage).min(m);
-    let pass = |kind, micro_batch| Pass { kind, micro_batch, depth: stage };
+    let pass = |kind, micro_batch| Pass {
+        kind,
+        micro_batch,
+        depth: stage,
+    };
     let mut list: Vec<Pass> = (0..warm).map(|i| pass(Kind::Forward, i)).collect();
     for i in warm..m {
         list.push(pass(Kind::Forward, i));
@@ -108,7 +124,11 @@ fn interleaved(p: usize, m: usize, v: usize, stage: usize) -> Vec<Pass> {
     let all = m * v;
     let forward = |i: usize| {
         let chunk = i % (p * v) / p;
-        Pass { kind: Kind::Forward, micro_batch: i / (p * v) * p + i % p, depth: chunk * p + stage }
+        Pass {
+            kind: Kind::Forward,
+            micro_batch: i / (p * v) * p + i % p,
+            depth: chunk * p + stage,
+        }
     };
     let backward = |i: usize| Pass {
         kind: Kind::Backward,
@@ -136,12 +156,20 @@ fn zero_bubble(p: usize, m: usize, stage: usize) -> Vec<Pass> {
         if pass.kind == Kind::Backward {
             back += 1;
             if back > late {
-                list.push(Pass { kind: Kind::Weight, micro_batch: weights, depth: stage });
+                list.push(Pass {
+                    kind: Kind::Weight,
+                    micro_batch: weights,
+                    depth: stage,
+                });
                 weights += 1;
             }
         }
     }
-    list.extend((weights..m).map(|i| Pass { kind: Kind::Weight, micro_batch: i, depth: stage }));
+    list.extend((weights..m).map(|i| Pass {
+        kind: Kind::Weight,
+        micro_batch: i,
+        depth: stage,
+    }));
     list
 }
 
@@ -203,14 +231,22 @@ fn run(
         return None;
     }
     let total = free.iter().copied().fold(0.0, f64::max);
-    Some(Replay { total_s: total, idle: (1.0 - busy / (total * p as f64)).clamp(0.0, 1.0) })
+    Some(Replay {
+        total_s: total,
+        idle: (1.0 - busy / (total * p as f64)).clamp(0.0, 1.0),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TIMES: Passes = Passes { forward_s: 1.0, backward_s: 1.0, weight_s: 1.0, send_s: 0.0 };
+    const TIMES: Passes = Passes {
+        forward_s: 1.0,
+        backward_s: 1.0,
+        weight_s: 1.0,
+        send_s: 0.0,
+    };
 
     fn total(schedule: Schedule, p: u64, m: u64) -> f64 {
         replay(schedule, p, m, &TIMES).unwrap().total_s
@@ -220,7 +256,10 @@ mod tests {
     fn one_f_one_b_has_the_bubble_of_the_formula() {
         for (p, m) in [(1, 1), (2, 2), (4, 8), (8, 8), (8, 64), (16, 5)] {
             let expected = (m + p - 1) as f64 * 3.0;
-            assert!((total(Schedule::OneForwardOneBackward, p, m) - expected).abs() < 1e-9, "{p} {m}");
+            assert!(
+                (total(Schedule::OneForwardOneBackward, p, m) - expected).abs() < 1e-9,
+                "{p} {m}"
+            );
         }
     }
 
@@ -229,7 +268,10 @@ mod tests {
         for (p, m, v) in [(2, 4, 2), (4, 8, 2), (4, 16, 4), (8, 32, 3)] {
             let expected = 3.0 * (m as f64 + (p - 1) as f64 / v as f64);
             let found = total(Schedule::Interleaved(v), p, m);
-            assert!((found - expected).abs() < 1e-6, "{p} {m} {v}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{p} {m} {v}: {found} {expected}"
+            );
         }
         assert!(replay(Schedule::Interleaved(2), 4, 6, &TIMES).is_none());
     }
@@ -241,7 +283,10 @@ mod tests {
             let zero = total(Schedule::ZeroBubble, p, m);
             let dual = total(Schedule::DualPipe, p, m);
             // Qi et al.: (p - 1)(F + B - W) where 1F1B has (p - 1)(F + B + W).
-            assert!((zero - (3.0 * m as f64 + (p - 1) as f64)).abs() < 1e-9, "{zero}");
+            assert!(
+                (zero - (3.0 * m as f64 + (p - 1) as f64)).abs() < 1e-9,
+                "{zero}"
+            );
             assert!(dual < zero && zero < plain, "{dual} {zero} {plain}");
         }
     }

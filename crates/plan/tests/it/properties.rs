@@ -160,7 +160,8 @@ proptest! {
         prop_assert!(memory(&larger, Fitted::built_in()).total_gib >= held * (1.0 - 1e-9) || run.layout.pp > 1);
         let mut vocabulary = run.clone();
         vocabulary.model.vocab_size *= 2;
-        prop_assert!(total(&vocabulary) >= time && memory(&vocabulary, Fitted::built_in()).total_gib >= held);
+        prop_assert!(total(&vocabulary) >= time);
+        prop_assert!(memory(&vocabulary, Fitted::built_in()).total_gib >= held);
     }
 
     #[test]
