@@ -177,9 +177,9 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
         for r in c + 1..n {
             let f = a[r][c] / a[c][c];
             if f != 0.0 {
-                for k in c..n {
-                    let v = a[c][k];
-                    a[r][k] -= f * v;
+                let pivot = a[c].clone();
+                for (x, v) in a[r].iter_mut().zip(&pivot).skip(c) {
+                    *x -= f * v;
                 }
                 b[r] -= f * b[c];
             }

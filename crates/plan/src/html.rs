@@ -223,6 +223,9 @@ fn stacked(
     let _ = writeln!(o, "</svg>\n{key}</p>");
 }
 
+/// Bars of the histogram.
+const BINS: usize = 20;
+
 /// How many of the runs came to which goodput.
 fn histogram(o: &mut String, sorted: &[f64]) {
     let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else {
@@ -232,7 +235,6 @@ fn histogram(o: &mut String, sorted: &[f64]) {
         (low * 100.0).floor(),
         (high * 100.0).ceil().max((low * 100.0).floor() + 1.0),
     );
-    const BINS: usize = 20;
     let mut bins = [0_u32; BINS];
     for v in sorted {
         let i = ((v * 100.0 - low) / (high - low) * BINS as f64) as usize;

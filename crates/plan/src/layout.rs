@@ -77,6 +77,10 @@ impl Recompute {
 
 /// What the training software can do. Dates matter: what ran in 2020 is not what runs now.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a feature of its own that software has or lacks"
+)]
 pub struct Software {
     /// Attention in one kernel that keeps no scores.
     pub flash: bool,
@@ -96,7 +100,7 @@ pub struct Software {
     pub dp_overlap: bool,
     /// Dropout is in use (models before 2022).
     pub dropout: bool,
-    /// Weights are gathered parameter by parameter without prefetch (DeepSpeed's first `ZeRO` 3).
+    /// Weights are gathered parameter by parameter without prefetch (`DeepSpeed`'s first `ZeRO` 3).
     pub gathers_each_parameter: bool,
     /// Gradients are copied and checked each micro-batch by 16-bit code of its own (`DeepSpeed`'s
     /// `ZeRO` 1 in a pipeline).

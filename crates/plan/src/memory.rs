@@ -143,10 +143,9 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
     let input = tokens * 2.0 * m.hidden_size as f64 / spread;
     let share = l.recompute.share();
     let each = match l.recompute {
-        Recompute::None => whole,
         // Where scores are not kept anyway, norms and activations are what is cheap to compute again.
         Recompute::Selective if s.flash => fitted.held_selective * whole,
-        Recompute::Selective => whole,
+        Recompute::None | Recompute::Selective => whole,
         Recompute::Share(_) | Recompute::Full => share * input + (1.0 - share) * whole,
     };
     let (p, v) = (l.pp as f64, l.vpp.max(1) as f64);

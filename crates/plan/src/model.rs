@@ -233,7 +233,7 @@ impl Model {
         ];
         for (field, value, high) in bounds {
             if value == 0 || value > high {
-                return Err(value_error(field, value, &format!("must be 1 to {high}")));
+                return Err(value_error(field, &value, &format!("must be 1 to {high}")));
             }
         }
         let rest = [
@@ -245,7 +245,7 @@ impl Model {
         ];
         for (field, value) in rest {
             if value > 1 << 24 {
-                return Err(value_error(field, value, "must be at most 16777216"));
+                return Err(value_error(field, &value, "must be at most 16777216"));
             }
         }
         if self.is_moe()
@@ -255,14 +255,14 @@ impl Model {
         {
             return Err(value_error(
                 "num_experts_per_tok",
-                self.num_experts_per_tok,
+                &self.num_experts_per_tok,
                 "must be 1 to num_experts, with a moe_intermediate_size",
             ));
         }
         if self.intermediate_size == 0 && self.dense_layers() > 0 {
             return Err(value_error(
                 "intermediate_size",
-                0_u64,
+                &0_u64,
                 "must be over 0 for dense layers",
             ));
         }
@@ -270,7 +270,7 @@ impl Model {
     }
 }
 
-fn value_error(field: &str, value: impl ToString, allowed: &str) -> PlanError {
+fn value_error(field: &str, value: &dyn std::fmt::Display, allowed: &str) -> PlanError {
     PlanError::Value {
         field: field.to_owned(),
         value: value.to_string(),

@@ -179,21 +179,18 @@ pub fn sizes(asked: &Asked, fitted: &Fitted) -> Vec<Size> {
 /// The candidate's layout in words.
 pub fn layout_words(c: &Candidate) -> String {
     let l = &c.run.layout;
-    let mut words = format!("tp {} × pp {} × dp {}", l.tp, l.pp, l.dp);
+    let mut words = vec![format!("tp {} × pp {} × dp {}", l.tp, l.pp, l.dp)];
     if l.cp > 1 {
-        words += &format!(" × cp {}", l.cp);
+        words[0] = format!("{} × cp {}", words[0], l.cp);
     }
     if l.vpp > 1 {
-        words += &format!(", {} chunks a stage", l.vpp);
+        words.push(format!("{} chunks a stage", l.vpp));
     }
     if c.run.model.is_moe() {
-        words += &format!(", ep {}", l.ep);
+        words.push(format!("ep {}", l.ep));
     }
-    words
-        + &format!(
-            ", micro-batch {}, {}, recompute {}",
-            l.micro_batch,
-            l.sharding.name(),
-            l.recompute.name()
-        )
+    words.push(format!("micro-batch {}", l.micro_batch));
+    words.push(l.sharding.name().to_owned());
+    words.push(format!("recompute {}", l.recompute.name()));
+    words.join(", ")
 }

@@ -138,7 +138,7 @@ pub struct Pins {
 /// Carbon of the world's electricity, g CO2 a kWh (Ember's review of 2024).
 const WORLD_CARBON: f64 = 473.0;
 
-fn value(field: &str, value: impl ToString, allowed: impl Into<String>) -> PlanError {
+fn value(field: &str, value: &dyn std::fmt::Display, allowed: impl Into<String>) -> PlanError {
     PlanError::Value {
         field: field.to_owned(),
         value: value.to_string(),
@@ -158,10 +158,10 @@ pub fn parse_count(field: &str, text: &str) -> Result<f64, PlanError> {
     };
     match digits.trim().parse::<f64>() {
         Ok(n) if n.is_finite() && n > 0.0 && n * factor < 1e18 => Ok(n * factor),
-        Ok(_) => Err(value(field, text, "must be over 0 and under 1e18")),
+        Ok(_) => Err(value(field, &text, "must be over 0 and under 1e18")),
         Err(_) => Err(value(
             field,
-            text,
+            &text,
             "must be a number, with k, M, B or T after it if need be",
         )),
     }
@@ -184,14 +184,14 @@ pub fn parse_bandwidth(field: &str, text: &str) -> Result<f64, PlanError> {
     } else {
         return Err(value(
             field,
-            text,
+            &text,
             "give it a unit: 400Gb are gigabits a second, 50GB are gigabytes a second",
         ));
     };
     let gbps = digits
         .trim()
         .parse::<f64>()
-        .map_err(|_| value(field, text, "must be a number and a unit"))?
+        .map_err(|_| value(field, &text, "must be a number and a unit"))?
         * factor;
     if (1.0..=60_000.0).contains(&gbps) {
         return Ok(gbps);
@@ -204,7 +204,7 @@ pub fn parse_bandwidth(field: &str, text: &str) -> Result<f64, PlanError> {
     } else {
         "must be 1Gb to 60000Gb a node".to_owned()
     };
-    Err(value(field, text, hint))
+    Err(value(field, &text, hint))
 }
 
 impl Pins {
@@ -225,7 +225,7 @@ impl Pins {
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, word) = part
                 .split_once('=')
-                .ok_or_else(|| value("fix", part, "must be NAME=VALUE, such as tp=8"))?;
+                .ok_or_else(|| value("fix", &part, "must be NAME=VALUE, such as tp=8"))?;
             let (key, word) = (key.trim(), word.trim());
             if !KEYS.contains(&key) {
                 return Err(PlanError::Unknown {
@@ -236,7 +236,7 @@ impl Pins {
             }
             let count = || match word.parse::<u64>() {
                 Ok(n) if (1..=1 << 20).contains(&n) => Ok(Some(n)),
-                _ => Err(value(key, word, "must be a whole number from 1")),
+                _ => Err(value(key, &word, "must be a whole number from 1")),
             };
             match key {
                 "tp" => pins.tp = count()?,
@@ -254,7 +254,11 @@ impl Pins {
                         "zero3" | "fsdp" => Sharding::Zero3,
                         "hsdp" => Sharding::Hsdp,
                         _ => {
-                            return Err(value(key, word, "one of none, zero1, zero2, zero3, hsdp"));
+                            return Err(value(
+                                key,
+                                &word,
+                                "one of none, zero1, zero2, zero3, hsdp",
+                            ));
                         }
                     });
                 }
@@ -263,7 +267,7 @@ impl Pins {
                         "none" => Recompute::None,
                         "selective" => Recompute::Selective,
                         "full" => Recompute::Full,
-                        _ => return Err(value(key, word, "one of none, selective, full")),
+                        _ => return Err(value(key, &word, "one of none, selective, full")),
                     });
                 }
             }
@@ -324,7 +328,7 @@ impl Request {
         } else {
             return Err(value(
                 "model",
-                "not given",
+                &"not given",
                 "name one, such as --model llama3-70b",
             ));
         };
@@ -343,21 +347,21 @@ impl Request {
         if gpus.fract() != 0.0 || !(1.0..=2e6).contains(&gpus) {
             return Err(value(
                 "gpus",
-                gpus,
+                &gpus,
                 "must be a whole number from 1 to 2000000",
             ));
         }
         let mut cluster = Cluster::of(gpu, gpus as u64);
         if let Some(n) = self.gpus_per_node {
             if !(1..=1024).contains(&n) {
-                return Err(value("gpus_per_node", n, "must be 1 to 1024"));
+                return Err(value("gpus_per_node", &n, "must be 1 to 1024"));
             }
             cluster.gpus_per_node = n;
             cluster.nvlink_domain = cluster.nvlink_domain.min(n).max(1);
         }
         if let Some(n) = self.nvlink_domain {
             if !(1..=1024).contains(&n) {
-                return Err(value("nvlink_domain", n, "must be 1 to 1024"));
+                return Err(value("nvlink_domain", &n, "must be 1 to 1024"));
             }
             cluster.nvlink_domain = n;
         }
@@ -368,13 +372,13 @@ impl Request {
             within("upper_tier_share", self.upper_tier_share, 1.0, 0.01, 1.0)?;
         let seq = self.seq.unwrap_or(model.seq_len);
         if !(1..=1 << 24).contains(&seq) {
-            return Err(value("seq", seq, "must be 1 to 16777216"));
+            return Err(value("seq", &seq, "must be 1 to 16777216"));
         }
         let tokens = match self.tokens.as_ref().map(ToString::to_string) {
             None => {
                 return Err(value(
                     "tokens",
-                    "not given",
+                    &"not given",
                     "say how many, such as --tokens 10T, or optimal",
                 ));
             }
@@ -386,7 +390,11 @@ impl Request {
             .global_batch
             .unwrap_or_else(|| usual_batch(tokens, seq));
         if !(1..=1 << 24).contains(&global_batch) {
-            return Err(value("global_batch", global_batch, "must be 1 to 16777216"));
+            return Err(value(
+                "global_batch",
+                &global_batch,
+                "must be 1 to 16777216",
+            ));
         }
         let precision = self.precision.unwrap_or(Precision::Bf16);
         if gpu.peak(precision).is_none() {
@@ -433,7 +441,7 @@ fn within(
     if v.is_finite() && (low..=high).contains(&v) {
         Ok(v)
     } else {
-        Err(value(field, v, format!("must be {low} to {high}")))
+        Err(value(field, &v, format!("must be {low} to {high}")))
     }
 }
 
@@ -449,7 +457,7 @@ pub fn usual_batch(tokens: f64, seq: u64) -> u64 {
 /// width as Llama 3's sizes have it.
 fn family(params: f64) -> Result<Model, PlanError> {
     if !(1e7..=1e14).contains(&params) {
-        return Err(value("params", params, "must be 10M to 100T"));
+        return Err(value("params", &params, "must be 10M to 100T"));
     }
     let with = |hidden: u64| Model {
         name: format!("llama-like {:.3}B", params / 1e9),
@@ -475,5 +483,5 @@ fn family(params: f64) -> Result<Model, PlanError> {
                 .abs()
                 .total_cmp(&(b.params() - params).abs())
         })
-        .ok_or_else(|| value("params", params, "no model of that size"))
+        .ok_or_else(|| value("params", &params, "no model of that size"))
 }

@@ -247,11 +247,10 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
 
 fn precision(f: &Fields<'_>, gpu: &crate::gpu::Gpu) -> Precision {
     let wanted = match f.text("precision_kind") {
-        "fp8" => Precision::Fp8,
         "mxfp8" => Precision::Mxfp8,
         "nvfp4" => Precision::Nvfp4,
         // Columns whose heading was ambiguous hold 8-bit runs.
-        "ambiguous" => Precision::Fp8,
+        "fp8" | "ambiguous" => Precision::Fp8,
         _ => Precision::Bf16,
     };
     if gpu.peak(wanted).is_some() {

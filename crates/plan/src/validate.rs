@@ -205,6 +205,35 @@ pub fn leave_out(cases: &[Case], start: &Fitted) -> BTreeMap<String, Fitted> {
         .collect()
 }
 
+/// What was measured again and again with newer software.
+fn configuration(case: &Case) -> String {
+    let r = &case.run;
+    format!(
+        "{} {} {} {} {} {} {}",
+        case.group,
+        r.model.name,
+        case.gpu_kind,
+        r.cluster.gpus,
+        r.precision.name(),
+        r.seq,
+        if r.model.is_moe() { 0 } else { r.global_batch }
+    )
+}
+
+/// When its software was released, in thousandths of a year; only some sources tell.
+fn year(case: &Case) -> u64 {
+    if case.group.contains("bridge") {
+        (case.run.software.year * 1000.0) as u64
+    } else {
+        0
+    }
+}
+
+/// Sums before groups, then group, GPU kind and what is compared.
+type Key = (u8, String, String, &'static str);
+/// Errors with the group in the fit, and without.
+type Pair = (Vec<f64>, Vec<f64>);
+
 /// Compares all rows marked for it.
 pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
     let mut skipped: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -217,8 +246,12 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
         }
     }
     let without = leave_out(&cases, fitted);
-    let mut table: BTreeMap<(u8, String, String, &'static str), (Vec<f64>, Vec<f64>)> =
-        BTreeMap::new();
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    for case in &cases {
+        let latest = newest.entry(configuration(case)).or_default();
+        *latest = (*latest).max(year(case));
+    }
+    let mut table: BTreeMap<Key, Pair> = BTreeMap::new();
     for case in &cases {
         let with = predict(case, fitted);
         let left = predict(case, without.get(&case.group).unwrap_or(fitted));
@@ -227,6 +260,14 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
             let mut keys = vec![(1, case.group.clone(), case.gpu_kind.clone(), kind)];
             if case.group != SINGLE {
                 keys.push((0, "all".to_owned(), String::new(), kind));
+                if newest.get(&configuration(case)) == Some(&year(case)) {
+                    keys.push((
+                        0,
+                        "all, newest release of each".to_owned(),
+                        String::new(),
+                        kind,
+                    ));
+                }
             }
             for key in keys {
                 let entry = table.entry(key).or_default();
