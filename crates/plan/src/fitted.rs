@@ -72,7 +72,7 @@ parameters! {
     /// The same on Blackwell by the common one.
     gemm_blackwell = 0.70, 0.10;
     /// How a chip's rate goes with its power limit: the exponent.
-    power = 0.40, 0.25;
+    power = 0.50, 0.20;
     /// The same in software before flash attention by what later software reaches.
     gemm_classic = 0.92, 0.08;
     /// An 8-bit product's share of its peak, by the 16-bit one's.
@@ -120,7 +120,7 @@ parameters! {
     /// Share of that where weights are gathered parameter by parameter.
     network_pieces = 0.12, 0.4;
     /// Memory traffic for each parameter and micro-batch where gradients are copied, bytes.
-    copies = 30.0, 0.5;
+    copies = 40.0, 0.5;
     /// Latency of a collective inside NVLink, µs a step.
     nvlink_latency_us = 6.0, 0.5;
     /// Latency of a collective over the network, µs a hop of the ring.
@@ -138,7 +138,7 @@ parameters! {
     /// The host's time to launch one dense layer's forward pass, µs.
     host_us = 1000.0, 0.15;
     /// The same for a mixture layer.
-    host_moe_us = 3500.0, 0.2;
+    host_moe_us = 4000.0, 0.2;
     /// Share of the rate of a dense product that grouped products of experts reach.
     grouped = 0.85, 0.2;
     /// Traffic of permuting tokens to experts by its count.
