@@ -13,6 +13,7 @@ mod doctor;
 mod download;
 mod hub;
 mod models;
+mod plan;
 mod real;
 mod refused;
 #[cfg(unix)]
