@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::{Plan, Size, layout_words};
-use crate::text::{dollars, duration, short};
+use crate::text::{carbon, dollars, duration, energy, short};
 
 /// Colours of categories, distinct to most eyes (after Okabe and Ito 2008).
 const COLOURS: [&str; 9] = [
@@ -46,8 +46,10 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         (
             "Time",
             format!(
-                "{:.1} days; without failures {:.1}; if slower than predicted as one in ten runs was, {:.1}",
-                p.days, p.days_undisturbed, p.days_if_slower
+                "{}; without failures {}; if slower than predicted as one in ten runs was, {}",
+                duration(p.days * 86_400.0),
+                duration(p.days_undisturbed * 86_400.0),
+                duration(p.days_if_slower * 86_400.0)
             ),
         ),
         (
@@ -63,7 +65,7 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         ("Money", dollars(p.cost_usd)),
         (
             "Energy",
-            format!("{} MWh, {} t CO2", short(p.energy_mwh), short(p.carbon_t)),
+            format!("{}, {}", energy(p.energy_mwh), carbon(p.carbon_t)),
         ),
         (
             "Failures",

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::cost::{StepTime, step_time};
 use crate::error::PlanError;
 use crate::fitted::Fitted;
+use crate::gpu::Generation;
 use crate::layout::{Layout, Recompute, Run, Sharding, Software};
 use crate::memory::{Memory, memory};
 use crate::request::Asked;
@@ -47,6 +48,16 @@ fn pinned(pin: Option<u64>, options: impl IntoIterator<Item = u64>) -> Vec<u64> 
     }
 }
 
+/// Current software, as far as the GPU kind has it: Volta has no flash attention kernels of today.
+fn software(asked: &Asked) -> Software {
+    let volta = asked.cluster.gpu.generation == Generation::Volta;
+    Software {
+        flash: !volta,
+        tp_overlap: !volta,
+        ..Software::MODERN
+    }
+}
+
 /// A run of `asked` in one layout.
 pub fn run_of(asked: &Asked, layout: Layout) -> Run {
     let mut cluster = asked.cluster.clone();
@@ -58,7 +69,7 @@ pub fn run_of(asked: &Asked, layout: Layout) -> Run {
         seq: asked.seq,
         global_batch: asked.global_batch,
         precision: asked.precision,
-        software: Software::MODERN,
+        software: software(asked),
         imbalance: asked.imbalance,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::gpu::Generation;
 use crate::plan::{Plan, layout_words};
 
 /// A number with a suffix of its size.
@@ -41,6 +42,39 @@ pub fn duration(s: f64) -> String {
     }
 }
 
+/// Days, or hours where they are few.
+fn days(n: f64) -> String {
+    duration(n * 86_400.0)
+}
+
+/// Energy in the unit that reads best.
+pub fn energy(mwh: f64) -> String {
+    if mwh < 10.0 {
+        format!("{} kWh", short((mwh * 1e3).round()))
+    } else {
+        format!("{} MWh", short(mwh))
+    }
+}
+
+/// Carbon in the unit that reads best.
+pub fn carbon(t: f64) -> String {
+    if t < 10.0 {
+        format!("{} kg CO2", short((t * 1e3).round()))
+    } else {
+        format!("{} t CO2", short(t))
+    }
+}
+
+/// The run's format; 16 bits are fp16 where a chip knows no other.
+fn precision(p: &Plan) -> &'static str {
+    let run = &p.found.best.run;
+    if run.cluster.gpu.generation == Generation::Volta {
+        "fp16"
+    } else {
+        run.precision.name()
+    }
+}
+
 /// The report.
 pub fn report(p: &Plan) -> String {
     let mut o = String::new();
@@ -60,7 +94,7 @@ pub fn report(p: &Plan) -> String {
         p.gpus,
         gpu.name,
         short(p.tokens),
-        best.run.precision.name()
+        precision(p)
     );
     let _ = writeln!(o, "\n  {:<16}{}", "layout", layout_words(best));
     if p.gpus_idle > 0 {
@@ -84,16 +118,20 @@ pub fn report(p: &Plan) -> String {
     );
     let _ = writeln!(
         o,
-        "  {:<16}{:.1} days ({:.1} without failures); nine of ten measured runs were within {:.0}%: up to {:.1}",
-        "time", p.days, p.days_undisturbed, p.error_p90_pct, p.days_if_slower
+        "  {:<16}{} ({} without failures); nine of ten measured runs were within {:.0}%: up to {}",
+        "time",
+        days(p.days),
+        days(p.days_undisturbed),
+        p.error_p90_pct,
+        days(p.days_if_slower)
     );
     let _ = writeln!(
         o,
-        "  {:<16}{}, {} MWh, {} t CO2",
+        "  {:<16}{}, {}, {}",
         "cost",
         dollars(p.cost_usd),
-        short(p.energy_mwh),
-        short(p.carbon_t)
+        energy(p.energy_mwh),
+        carbon(p.carbon_t)
     );
     let u = &p.upkeep;
     let _ = writeln!(
@@ -110,8 +148,13 @@ pub fn report(p: &Plan) -> String {
     let f = &p.simulation;
     let _ = writeln!(
         o,
-        "  {:<16}played through {} times: {:.1} days in half of them, {:.1} in nine of ten, {:.1} in 99 of 100; {} spare nodes pay",
-        "", f.runs, f.days[0], f.days[1], f.days[2], p.spares_that_pay
+        "  {:<16}played through {} times: {} in half of them, {} in nine of ten, {} in 99 of 100; {} spare nodes pay",
+        "",
+        f.runs,
+        days(f.days[0]),
+        days(f.days[1]),
+        days(f.days[2]),
+        p.spares_that_pay
     );
     let _ = writeln!(o, "  {:<16}{:.2e} FLOPs of training", "compute", p.flops);
     for t in p.thresholds.iter().filter(|t| t.crossed) {
@@ -212,10 +255,10 @@ pub fn compare(names: [&str; 2], plans: [&Plan; 2]) -> String {
         };
         let _ = writeln!(o, "{name:<26}{:>28}{:>28}{change:>10}", text(x), text(y));
     };
-    let days = |v: f64| format!("{v:.1}");
+    let tenths = |v: f64| format!("{v:.1}");
     row("GPUs", &|p| p.gpus as f64, &short);
-    row("days", &|p| p.days, &days);
-    row("days, nine of ten runs", &|p| p.simulation.days[1], &days);
+    row("days", &|p| p.days, &tenths);
+    row("days, nine of ten runs", &|p| p.simulation.days[1], &tenths);
     row("cost", &|p| p.cost_usd, &dollars);
     row("energy, MWh", &|p| p.energy_mwh, &short);
     row("carbon, t CO2", &|p| p.carbon_t, &short);
@@ -225,10 +268,10 @@ pub fn compare(names: [&str; 2], plans: [&Plan; 2]) -> String {
         &|p| p.found.best.tokens_per_s / p.gpus as f64,
         &short,
     );
-    row("MFU, %", &|p| p.mfu * 100.0, &days);
-    row("memory, GiB", &|p| p.found.best.memory.total_gib, &days);
+    row("MFU, %", &|p| p.mfu * 100.0, &tenths);
+    row("memory, GiB", &|p| p.found.best.memory.total_gib, &tenths);
     row("failures", &|p| p.upkeep.failures, &short);
-    row("time training, %", &|p| p.upkeep.goodput * 100.0, &days);
+    row("time training, %", &|p| p.upkeep.goodput * 100.0, &tenths);
     for (name, p) in names.iter().zip(plans) {
         let _ = writeln!(o, "{name}: {}", layout_words(&p.found.best));
     }
