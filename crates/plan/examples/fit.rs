@@ -63,11 +63,12 @@ fn print_rows(cases: &[Case], fitted: &Fitted) {
         let l = &c.run.layout;
         let share = |s: f64| (100.0 * s / p.total_s).round();
         println!(
-            "{error:6.1} {:9.4} {} {} t{} p{} v{} d{} c{} e{} m{} n{} | gemm {} attn {} pw {} launch {} \
+            "{error:6.1} {:9.4} {} {} [{}] t{} p{} v{} d{} c{} e{} m{} n{} | gemm {} attn {} pw {} launch {} \
              tp {} cp {} ep {} send {} bub {} dp {} opt {} oth {}",
             c.measured.step_s.unwrap_or(0.0),
             c.group,
             c.id,
+            l.recompute.name(),
             l.tp,
             l.pp,
             l.vpp,

@@ -70,7 +70,7 @@ parameters! {
     /// The same on Hopper by the common one: its clock falls further under load.
     gemm_hopper = 0.92, 0.08;
     /// The same on Blackwell by the common one.
-    gemm_blackwell = 0.70, 0.10;
+    gemm_blackwell = 0.65, 0.10;
     /// How a chip's rate goes with its power limit: the exponent.
     power = 0.50, 0.20;
     /// The same in software before flash attention by what later software reaches.

@@ -62,6 +62,10 @@ pub enum Generation {
     Cdna3,
 }
 
+fn one() -> f64 {
+    1.0
+}
+
 /// One GPU kind, as its data sheet has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +105,9 @@ pub struct Gpu {
     pub node_watts: f64,
     /// Rent, USD an hour.
     pub usd_per_hour: f64,
+    /// How much faster attention is than on others of the generation.
+    #[serde(default = "one")]
+    pub attention_factor: f64,
 }
 
 impl Gpu {

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::fitted::Fitted;
 use crate::gpu::{Cluster, Generation, Precision, find_gpu};
 use crate::layout::{FUSED, Layout, NEWEST, Recompute, Run, Sharding, Software};
+use crate::memory::memory;
 use crate::model::{Model, models};
 
 /// A CSV file's rows by the header's names (RFC 4180; lines that are empty are left out).
@@ -351,6 +353,24 @@ fn recompute(f: &Fields<'_>) -> Recompute {
     }
 }
 
+/// What must be computed again for a run to fit, where nobody says what was: nothing, what is cheap, or
+/// as small a share of layers as will do, in eighths.
+fn needed_recompute(run: &Run) -> Recompute {
+    let prior = Fitted::prior();
+    let mut run = run.clone();
+    let shares = (1..8).map(|n| Recompute::Share(f64::from(n) / 8.0));
+    for recompute in [Recompute::None, Recompute::Selective]
+        .into_iter()
+        .chain(shares)
+    {
+        run.layout.recompute = recompute;
+        if memory(&run, &prior).total_gib <= run.cluster.gpu.memory_gib {
+            return run.layout.recompute;
+        }
+    }
+    Recompute::Full
+}
+
 fn case(f: &Fields<'_>) -> Result<Case, String> {
     let gpu = find_gpu(f.text("gpu_kind")).map_err(|e| e.to_string())?;
     let need = |name: &str| f.count(name).ok_or(format!("no {name}"));
@@ -398,7 +418,7 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
     if let Some(n) = f.number("node_gbps") {
         cluster.node_gbps = n;
     }
-    let run = Run {
+    let mut run = Run {
         layout: Layout {
             tp,
             pp,
@@ -430,6 +450,9 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
         imbalance: 1.0,
     };
     run.check().map_err(|e| e.to_string())?;
+    if f.text("recompute").starts_with("unpublished") {
+        run.layout.recompute = needed_recompute(&run);
+    }
     let tokens = run.tokens();
     let mut measured = Measured {
         step_s: f.number("step_time_s").or_else(|| {

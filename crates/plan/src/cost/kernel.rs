@@ -73,7 +73,7 @@ impl<'a> Kernels<'a> {
             bf16: peak * share,
             low: low.max(peak * share),
             memory: gpu.memory_gbs * 1e9 * f.memory,
-            flash: peak * flash,
+            flash: peak * flash * gpu.attention_factor,
             unfused: peak * f.attention_unfused,
         }
     }
