@@ -44,13 +44,14 @@ fn main() {
         }
         "rows" => print_rows(&cases, Fitted::built_in()),
         "memory" => print_memory(&cases),
-        other => match other.strip_prefix("without=") {
-            Some(group) => print_without(&cases, group),
-            None => {
-                eprintln!("usage: fit FOLDER table|report|rows|memory|without=GROUP");
+        other => {
+            if let Some(group) = other.strip_prefix("without=") {
+                print_without(&cases, group);
+            } else {
+                eprintln!("usage: fit FOLDER table|report|fresh|rows|memory|without=GROUP");
                 std::process::exit(2);
             }
-        },
+        }
     }
 }
 
