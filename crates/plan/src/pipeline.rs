@@ -20,6 +20,18 @@ pub enum Schedule {
     DualPipe,
 }
 
+impl Schedule {
+    /// The name in reports.
+    pub fn name(self) -> String {
+        match self {
+            Self::OneForwardOneBackward => "1F1B".to_owned(),
+            Self::Interleaved(v) => format!("interleaved, {v} chunks a stage"),
+            Self::ZeroBubble => "zero bubble".to_owned(),
+            Self::DualPipe => "DualPipe".to_owned(),
+        }
+    }
+}
+
 /// Times of a stage's passes over one micro-batch, all of its layers, s.
 #[derive(Clone, Copy, Debug)]
 pub struct Passes {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::error::PlanError;
 use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::fitted::Fitted;
+use crate::pipeline::{Passes, Schedule, replay};
 use crate::request::Asked;
 use crate::search::{Candidate, Found, search};
 use crate::upkeep::{Upkeep, setting, upkeep};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub gpus_idle: u64,
     /// The search and its best layout.
     pub found: Found,
+    /// What the step would take with other pipeline schedules, by replay; empty without a pipeline.
+    pub schedules: Vec<Scheduled>,
     /// Steps.
     pub steps: f64,
     /// Model FLOP/s by peak.
@@ -122,6 +125,7 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         active_params: asked.model.active_params(),
         tokens: asked.tokens,
         gpus,
+        schedules: schedules(best),
         gpus_idle: gpus - best.run.layout.gpus(),
         steps,
         mfu: flops / (peak * seconds),
@@ -146,6 +150,55 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         spares_that_pay,
         found,
     })
+}
+
+/// A step with one pipeline schedule.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Scheduled {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Time of a step, s.
+    pub step_s: f64,
+    /// Idle share of the pipeline.
+    pub idle: f64,
+}
+
+/// The layout's step with each schedule that its numbers allow. Uneven stages are left out of account,
+/// and so is that zero-bubble schedules hold more activations.
+fn schedules(c: &Candidate) -> Vec<Scheduled> {
+    let (l, s) = (&c.run.layout, &c.step);
+    if l.pp < 2 {
+        return Vec::new();
+    }
+    let m = c.run.micro_batches() as f64;
+    let compute = s.products_s + s.attention_s + s.pointwise_s + s.launch_s;
+    let stage = (compute + s.tensor_s + s.context_s + s.expert_s) / m;
+    // What is computed again is part of the backward pass by inputs.
+    let again = c.run.layout.recompute.share() / 3.0;
+    let part = stage / 3.0 / (1.0 + again);
+    let times = Passes {
+        forward_s: part,
+        backward_s: stage - 2.0 * part,
+        weight_s: part,
+        send_s: s.pipeline_send_s / m / 2.0 / l.vpp as f64,
+    };
+    let even = s.total_s - s.bubble_s - s.pipeline_send_s;
+    [
+        Schedule::OneForwardOneBackward,
+        Schedule::Interleaved(l.vpp.max(2)),
+        Schedule::ZeroBubble,
+        Schedule::DualPipe,
+    ]
+    .into_iter()
+    .filter_map(|schedule| {
+        let replay = replay(schedule, l.pp, c.run.micro_batches(), &times)?;
+        Some(Scheduled {
+            schedule,
+            step_s: even + (replay.total_s - m * stage).max(0.0),
+            idle: replay.idle,
+        })
+    })
+    .collect()
 }
 
 /// One size of cluster in a comparison of sizes.

@@ -185,6 +185,21 @@ pub fn report(p: &Plan) -> String {
     ] {
         bar(&mut o, name, v, s.total_s, &duration(v));
     }
+    if !p.schedules.is_empty() {
+        let _ = writeln!(
+            o,
+            "\nThis layout's step by pipeline schedule, replayed with even stages"
+        );
+        for s in &p.schedules {
+            let _ = writeln!(
+                o,
+                "  {:<32}{:>9} {:>5.1}% idle",
+                s.schedule.name(),
+                duration(s.step_s),
+                s.idle * 100.0
+            );
+        }
+    }
     let _ = writeln!(
         o,
         "\nMemory of the fullest GPU: {:.1} of {:.1} GiB",
