@@ -94,6 +94,8 @@ pub struct Asked {
     pub seq: u64,
     /// Sequences of a step.
     pub global_batch: u64,
+    /// Whether a layout may change that by up to a quarter so that it comes out even.
+    pub batch_is_free: bool,
     /// Format of the products.
     pub precision: Precision,
     /// Pins.
@@ -424,6 +426,7 @@ impl Request {
             cluster,
             tokens,
             seq,
+            batch_is_free: self.global_batch.is_none(),
             global_batch,
             precision,
         })

@@ -58,6 +58,26 @@ fn software(asked: &Asked) -> Software {
     }
 }
 
+/// The batch of a layout: as asked, or where that is free the nearest that gives every pipeline the same
+/// number of micro-batches, and an interleaved one a multiple of its stages.
+fn batch_of(asked: &Asked, l: &Layout) -> u64 {
+    if !asked.batch_is_free {
+        return asked.global_batch;
+    }
+    let each = l.dp.saturating_mul(l.micro_batch).max(1);
+    let unit = if l.vpp > 1 { l.pp } else { 1 };
+    let rounds = asked.global_batch as f64 / (each * unit) as f64;
+    each * unit * (rounds.round() as u64).max(1)
+}
+
+/// Whether a batch is as asked or near it, and its micro-batches suit the pipeline: interleaved schedules
+/// go through stages in groups of as many micro-batches (Narayanan et al. 2021).
+fn batch_suits(asked: &Asked, run: &Run) -> bool {
+    let near = run.global_batch as f64 / asked.global_batch as f64;
+    let l = &run.layout;
+    (0.75..=1.25).contains(&near) && (l.vpp == 1 || run.micro_batches().is_multiple_of(l.pp))
+}
+
 /// A run of `asked` in one layout.
 pub fn run_of(asked: &Asked, layout: Layout) -> Run {
     let mut cluster = asked.cluster.clone();
@@ -67,7 +87,7 @@ pub fn run_of(asked: &Asked, layout: Layout) -> Run {
         cluster,
         layout,
         seq: asked.seq,
-        global_batch: asked.global_batch,
+        global_batch: batch_of(asked, &layout),
         precision: asked.precision,
         software: software(asked),
         imbalance: asked.imbalance,
@@ -108,10 +128,12 @@ fn layouts(asked: &Asked) -> Vec<Layout> {
                 for micro_batch in pinned(pins.micro_batch, [1, 2, 4, 8]) {
                     let sequences = (asked.global_batch / micro_batch).max(1);
                     // As many as there are, and the most that leaves no rank waiting.
-                    let even = (1..=slots.min(sequences))
-                        .rev()
-                        .find(|d| sequences.is_multiple_of(*d));
-                    let mut dps = pinned(pins.dp, [slots.min(sequences)].into_iter().chain(even));
+                    let most = slots.min(sequences);
+                    let even = (1..=most).rev().find(|d| sequences.is_multiple_of(*d));
+                    // With a free batch a few ranks fewer may divide experts better.
+                    let fewer = (most.saturating_sub(7).max(1)..most).rev();
+                    let mut dps = pinned(pins.dp, [most].into_iter().chain(even).chain(fewer));
+                    dps.sort_unstable();
                     dps.dedup();
                     for dp in dps {
                         if dp > slots {
@@ -161,10 +183,15 @@ impl Rest<'_> {
         let vpps = if self.pp == 1 {
             pinned(pins.vpp, [1])
         } else {
-            let divides = |v: &u64| m.num_hidden_layers.is_multiple_of(self.pp * v);
+            // Chunks of equal length, or of equal length with both embeddings counted as layers
+            // (Llama 3's 126 layers in 128 chunks).
+            let divides = |v: &u64| {
+                let layers = m.num_hidden_layers;
+                layers.is_multiple_of(self.pp * v) || (layers + 2).is_multiple_of(self.pp * v)
+            };
             pinned(
                 pins.vpp,
-                (1..=per_stage.min(16)).filter(|v| *v == 1 || divides(v)),
+                (1..=(per_stage + 1).min(16)).filter(|v| *v == 1 || divides(v)),
             )
         };
         let shardings = match pins.sharding {
@@ -177,7 +204,7 @@ impl Rest<'_> {
                 continue;
             }
             for &vpp in &vpps {
-                if self.pp * vpp > m.num_hidden_layers {
+                if self.pp * vpp > m.num_hidden_layers + 2 {
                     continue;
                 }
                 for &sharding in &shardings {
@@ -216,22 +243,27 @@ pub fn search(asked: &Asked, fitted: &Fitted) -> Result<Found, PlanError> {
             Some(run) => {
                 run.layout = layout;
                 run.cluster.gpus = layout.gpus();
+                run.global_batch = batch_of(asked, &layout);
                 run
             }
             None => template.insert(run_of(asked, layout)),
         };
+        if !batch_suits(asked, run) {
+            continue;
+        }
         let held = memory(run, fitted).total_gib;
         smallest = smallest.min(held);
         if held > available {
             continue;
         }
         fitting += 1;
-        let time = step_time(run, fitted).total_s;
+        // Batches differ a little: what counts is the time of a token.
+        let time = step_time(run, fitted).total_s / run.tokens();
         best_time = best_time.min(time);
         timed.push((layout, time, held));
     }
     if timed.is_empty() {
-        return Err(if looked_at == 0 {
+        return Err(if smallest.is_infinite() {
             PlanError::Contradiction {
                 reason: format!(
                     "no layout of {} GPUs agrees with the pins",
@@ -278,7 +310,7 @@ pub fn search(asked: &Asked, fitted: &Fitted) -> Result<Found, PlanError> {
         if !seen.contains(&k) {
             seen.push(k);
             let candidate = full(layout);
-            let why = loses_by(&best.step, &candidate.step);
+            let why = loses_by(&best, &candidate);
             runners_up.push((candidate, why));
             if runners_up.len() == 5 {
                 break;
@@ -300,7 +332,10 @@ fn key(l: &Layout) -> (u64, u64, u64, u64, bool) {
 }
 
 /// In what the second step takes longer than the first.
-fn loses_by(best: &StepTime, other: &StepTime) -> String {
+fn loses_by(best: &Candidate, other: &Candidate) -> String {
+    // Of as many tokens.
+    let scale = best.run.tokens() / other.run.tokens();
+    let (best, other) = (&best.step, &other.step);
     let parts = |s: &StepTime| {
         [
             ("matrix products", s.products_s),
@@ -321,10 +356,10 @@ fn loses_by(best: &StepTime, other: &StepTime) -> String {
     let mut more: Vec<(&str, f64)> = a
         .iter()
         .zip(&b)
-        .map(|((name, x), (_, y))| (*name, y - x))
+        .map(|((name, x), (_, y))| (*name, y * scale - x))
         .collect();
     more.sort_by(|x, y| y.1.total_cmp(&x.1));
-    let slower = (other.total_s / best.total_s - 1.0) * 100.0;
+    let slower = (other.total_s * scale / best.total_s - 1.0) * 100.0;
     let of: Vec<String> = more
         .iter()
         .take(2)
@@ -364,7 +399,7 @@ fn check_pins(asked: &Asked) -> Result<(), PlanError> {
         ));
     }
     if let Some(pp) = p.pp
-        && pp * p.vpp.unwrap_or(1) > m.num_hidden_layers
+        && (pp > m.num_hidden_layers || pp * p.vpp.unwrap_or(1) > m.num_hidden_layers + 2)
     {
         return wrong(format!(
             "pp={pp} times vpp={} is over the model's {} layers",
