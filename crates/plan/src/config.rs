@@ -6,20 +6,41 @@ use crate::error::PlanError;
 use crate::model::Model;
 
 /// Model types whose MLPs have two matrices.
-const PLAIN: [&str; 9] =
-    ["gpt2", "gpt_neox", "gptj", "bloom", "opt", "falcon", "mpt", "starcoder2", "phi"];
+const PLAIN: [&str; 9] = [
+    "gpt2",
+    "gpt_neox",
+    "gptj",
+    "bloom",
+    "opt",
+    "falcon",
+    "mpt",
+    "starcoder2",
+    "phi",
+];
 
 /// Reads a `config.json`; `path` is for errors and the model's name.
 pub fn model_from_config(text: &str, path: &str) -> Result<Model, PlanError> {
-    let form = |reason: String| PlanError::Form { path: path.to_owned(), reason };
+    let form = |reason: String| PlanError::Form {
+        path: path.to_owned(),
+        reason,
+    };
     let root: Value = serde_json::from_str(text).map_err(|e| form(format!("not JSON: {e}")))?;
     // Models that also see keep the text part's values below.
-    let config = root.get("text_config").filter(|t| t.is_object()).unwrap_or(&root);
+    let config = root
+        .get("text_config")
+        .filter(|t| t.is_object())
+        .unwrap_or(&root);
     let count = |names: &[&str]| {
-        names.iter().find_map(|n| config.get(*n).and_then(Value::as_u64)).filter(|n| *n > 0)
+        names
+            .iter()
+            .find_map(|n| config.get(*n).and_then(Value::as_u64))
+            .filter(|n| *n > 0)
     };
     let need = |names: &[&str]| count(names).ok_or_else(|| form(format!("no {}", names[0])));
-    let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("");
+    let kind = config
+        .get("model_type")
+        .and_then(Value::as_str)
+        .unwrap_or("");
     let hidden = need(&["hidden_size", "n_embd", "d_model"])?;
     let heads = need(&["num_attention_heads", "n_head", "n_heads"])?;
     let experts = count(&["num_experts", "num_local_experts", "n_routed_experts"]).unwrap_or(0);

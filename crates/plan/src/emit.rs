@@ -33,7 +33,10 @@ fn arguments(p: &Plan) -> String {
     }
     if l.vpp > 1 {
         let layers = m.num_hidden_layers / (l.pp * l.vpp).max(1);
-        a.push(format!("--num-layers-per-virtual-pipeline-stage {}", layers.max(1)));
+        a.push(format!(
+            "--num-layers-per-virtual-pipeline-stage {}",
+            layers.max(1)
+        ));
     }
     if m.is_moe() {
         a.push(format!("--num-experts {}", m.num_experts));
@@ -51,7 +54,9 @@ fn arguments(p: &Plan) -> String {
 /// Nodes that the layout takes.
 pub fn nodes(p: &Plan) -> u64 {
     let run = &p.found.best.run;
-    run.layout.gpus().div_ceil(u64::from(run.cluster.gpus_per_node.max(1)))
+    run.layout
+        .gpus()
+        .div_ceil(u64::from(run.cluster.gpus_per_node.max(1)))
 }
 
 /// A Slurm batch script.
@@ -91,7 +96,9 @@ srun --kill-on-bad-exit=1 ${{TRAIN:-python pretrain_gpt.py}} $LAYOUT \"$@\"
         interval = p.upkeep.interval_s,
         job = job(p),
         kind = kind(p),
-        steps = (p.upkeep.interval_s / p.found.best.step.total_s).round().max(1.0),
+        steps = (p.upkeep.interval_s / p.found.best.step.total_s)
+            .round()
+            .max(1.0),
         arguments = arguments(p),
     )
 }
@@ -106,7 +113,10 @@ fn job(p: &Plan) -> String {
         .take(40)
         .collect();
     let trimmed = plain.trim_matches('-');
-    format!("train-{}", if trimmed.is_empty() { "model" } else { trimmed })
+    format!(
+        "train-{}",
+        if trimmed.is_empty() { "model" } else { trimmed }
+    )
 }
 
 /// A Kubernetes service and job, one pod a node.

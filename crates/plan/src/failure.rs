@@ -43,7 +43,8 @@ pub struct Rates {
 pub fn rates() -> &'static Rates {
     static RATES: OnceLock<Rates> = OnceLock::new();
     RATES.get_or_init(|| {
-        toml::from_str(include_str!("../tables/failures.toml")).expect("the built-in table is sound")
+        toml::from_str(include_str!("../tables/failures.toml"))
+            .expect("the built-in table is sound")
     })
 }
 
@@ -166,7 +167,11 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
     let (saves, fewer) = (causes.len(), causes.len() + 1);
     let mut lost = vec![0.0; causes.len() + 2];
     let eights = s.nodes as f64 * f64::from(s.gpus_per_node) / 8.0;
-    let factor = if s.uncertain_rate { (rates.spread * random.normal()).exp() } else { 1.0 };
+    let factor = if s.uncertain_rate {
+        (rates.spread * random.normal()).exp()
+    } else {
+        1.0
+    };
     let per_s = s.per_1000_node_days / 1000.0 * eights / 86_400.0 * factor;
     let (mut wall, mut done, mut interruptions) = (0.0_f64, 0.0_f64, 0.0);
     let mut spares = s.spares;
@@ -197,7 +202,11 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
         }
         let rate = speed * interval / cycle;
         let left = (s.work_s - done) / rate;
-        let mut until = if per_s > 0.0 { random.exponential(1.0 / per_s) } else { f64::INFINITY };
+        let mut until = if per_s > 0.0 {
+            random.exponential(1.0 / per_s)
+        } else {
+            f64::INFINITY
+        };
         let mut fails = true;
         if missing > 0 {
             let back = repairs.iter().copied().fold(f64::INFINITY, f64::min) - wall;
@@ -231,7 +240,11 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
             gone += random.exponential(CORRUPT_S);
         }
         let gone = (gone * speed).min(done);
-        let load = if s.saving == Saving::Peer { s.load_s * 0.1 } else { s.load_s };
+        let load = if s.saving == Saving::Peer {
+            s.load_s * 0.1
+        } else {
+            s.load_s
+        };
         let mut down = random.exponential(cause.detect_s) + cause.restart_s + load;
         if cause.replaces_node {
             repairs.push(wall + random.exponential(REPAIR_S));
@@ -253,7 +266,11 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
             break;
         }
     }
-    Played { wall_s: wall, interruptions, lost_s: lost }
+    Played {
+        wall_s: wall,
+        interruptions,
+        lost_s: lost,
+    }
 }
 
 fn at(sorted: &[f64], share: f64) -> f64 {
@@ -266,7 +283,13 @@ pub fn simulate(s: &Setting, runs: usize, seed: u64) -> Outcome {
     let runs = runs.clamp(1, 1_000_000);
     let interval = s.interval_s.unwrap_or_else(|| best_interval(s, seed));
     let played: Vec<Played> = (0..runs)
-        .map(|i| play(s, interval, &mut Random(seed ^ (i as u64).wrapping_mul(0xA24B_AED4_963E_E407))))
+        .map(|i| {
+            play(
+                s,
+                interval,
+                &mut Random(seed ^ (i as u64).wrapping_mul(0xA24B_AED4_963E_E407)),
+            )
+        })
         .collect();
     let sorted = |f: &dyn Fn(&Played) -> f64| {
         let mut v: Vec<f64> = played.iter().map(f).collect();
@@ -278,11 +301,10 @@ pub fn simulate(s: &Setting, runs: usize, seed: u64) -> Outcome {
     let interruptions = sorted(&|p| p.interruptions);
     let n = runs as f64;
     let gpus = (s.nodes * u64::from(s.gpus_per_node)) as f64;
-    let names = rates()
-        .cause
-        .iter()
-        .map(|c| c.name.clone())
-        .chain(["saving".to_owned(), "running with fewer replicas".to_owned()]);
+    let names = rates().cause.iter().map(|c| c.name.clone()).chain([
+        "saving".to_owned(),
+        "running with fewer replicas".to_owned(),
+    ]);
     let mut losses: Vec<Loss> = names
         .enumerate()
         .map(|(i, what)| Loss {
@@ -298,12 +320,19 @@ pub fn simulate(s: &Setting, runs: usize, seed: u64) -> Outcome {
             at(&interruptions, 0.05),
             at(&interruptions, 0.95),
         ],
-        goodput: [at(&goodput, 0.01), at(&goodput, 0.10), at(&goodput, 0.50), at(&goodput, 0.90)],
+        goodput: [
+            at(&goodput, 0.01),
+            at(&goodput, 0.10),
+            at(&goodput, 0.50),
+            at(&goodput, 0.90),
+        ],
         goodput_mean: goodput.iter().sum::<f64>() / n,
         days: [at(&days, 0.50), at(&days, 0.90), at(&days, 0.99)],
         interval_s: interval,
         losses,
-        curve: (0..runs.min(100)).map(|i| at(&goodput, i as f64 / runs.min(100) as f64)).collect(),
+        curve: (0..runs.min(100))
+            .map(|i| at(&goodput, i as f64 / runs.min(100) as f64))
+            .collect(),
     }
 }
 
@@ -320,8 +349,9 @@ fn best_interval(s: &Setting, seed: u64) -> f64 {
         .map(|f| {
             let interval = (daly * f).max(s.write_s).max(1.0);
             // The same seeds for each, so that only the interval differs.
-            let wall: f64 =
-                (0..40).map(|i| play(s, interval, &mut Random(seed.wrapping_add(i * 7919))).wall_s).sum();
+            let wall: f64 = (0..40)
+                .map(|i| play(s, interval, &mut Random(seed.wrapping_add(i * 7919))).wall_s)
+                .sum();
             (interval, wall)
         })
         .min_by(|a, b| a.1.total_cmp(&b.1))
@@ -331,13 +361,24 @@ fn best_interval(s: &Setting, seed: u64) -> f64 {
 /// The number of spare nodes that costs least: a spare is paid for all days, a missing one slows
 /// everything.
 pub fn spares_that_pay(s: &Setting, seed: u64) -> u64 {
-    let s = Setting { uncertain_rate: false, interval_s: Some(best_interval(s, seed)), ..*s };
+    let s = Setting {
+        uncertain_rate: false,
+        interval_s: Some(best_interval(s, seed)),
+        ..*s
+    };
     let mut best = (f64::INFINITY, 0);
     let mut spares = 0;
     while spares <= s.nodes.max(1) {
         let setting = Setting { spares, ..s };
         let wall: f64 = (0..20)
-            .map(|i| play(&setting, s.interval_s.unwrap_or(1.0), &mut Random(seed.wrapping_add(i * 104_729))).wall_s)
+            .map(|i| {
+                play(
+                    &setting,
+                    s.interval_s.unwrap_or(1.0),
+                    &mut Random(seed.wrapping_add(i * 104_729)),
+                )
+                .wall_s
+            })
             .sum();
         let cost = wall * (s.nodes + spares) as f64;
         if cost < best.0 {

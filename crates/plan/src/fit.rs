@@ -22,8 +22,16 @@ struct Point<'a> {
 fn points<'a>(cases: &[&'a Case]) -> Vec<Point<'a>> {
     let of = |memory: bool| {
         cases.iter().filter_map(move |case| {
-            let value = if memory { case.measured.memory_gib } else { case.measured.step_s };
-            value.map(|measured| Point { case, measured, memory })
+            let value = if memory {
+                case.measured.memory_gib
+            } else {
+                case.measured.step_s
+            };
+            value.map(|measured| Point {
+                case,
+                measured,
+                memory,
+            })
         })
     };
     of(false).chain(of(true)).collect()
@@ -36,7 +44,10 @@ fn weights(points: &[Point<'_>]) -> Vec<f64> {
     for p in points {
         *counts.entry(key(p)).or_insert(0.0_f64) += 1.0;
     }
-    points.iter().map(|p| (20.0 / counts[&key(p)]).sqrt().min(1.5)).collect()
+    points
+        .iter()
+        .map(|p| (20.0 / counts[&key(p)]).sqrt().min(1.5))
+        .collect()
 }
 
 fn residuals(points: &[Point<'_>], fitted: &Fitted) -> Vec<f64> {
@@ -58,9 +69,7 @@ fn loss(residuals: &[f64], weights: &[f64], fitted: &Fitted) -> f64 {
     let rows: f64 = residuals
         .iter()
         .zip(weights)
-        .map(|(r, w)| {
-            w * CAUCHY * CAUCHY * (r * r / (CAUCHY * CAUCHY)).ln_1p()
-        })
+        .map(|(r, w)| w * CAUCHY * CAUCHY * (r * r / (CAUCHY * CAUCHY)).ln_1p())
         .sum();
     let priors: f64 = (0..Fitted::len())
         .map(|i| {
@@ -87,7 +96,11 @@ pub fn fit(cases: &[&Case], start: &Fitted, rounds: usize) -> Fitted {
             .map(|i| {
                 let mut moved = best.clone();
                 moved.set(i, moved.get(i) * step.exp());
-                residuals(&cases, &moved).iter().zip(&r).map(|(a, b)| (a - b) / step).collect()
+                residuals(&cases, &moved)
+                    .iter()
+                    .zip(&r)
+                    .map(|(a, b)| (a - b) / step)
+                    .collect()
             })
             .collect();
         let robust: Vec<f64> = r
@@ -108,7 +121,12 @@ pub fn fit(cases: &[&Case], start: &Fitted, rounds: usize) -> Fitted {
                 a[i][j] = sum;
                 a[j][i] = sum;
             }
-            g[i] = -columns[i].iter().zip(&r).zip(&robust).map(|((x, r), w)| x * r * w).sum::<f64>();
+            g[i] = -columns[i]
+                .iter()
+                .zip(&r)
+                .zip(&robust)
+                .map(|((x, r), w)| x * r * w)
+                .sum::<f64>();
             let (_, prior, sigma) = Fitted::describe(i);
             a[i][i] += sigma.powi(-2);
             g[i] -= (best.get(i) / prior).ln() / sigma.powi(2);
@@ -119,7 +137,9 @@ pub fn fit(cases: &[&Case], start: &Fitted, rounds: usize) -> Fitted {
             for (i, row) in damped.iter_mut().enumerate() {
                 row[i] *= 1.0 + damping;
             }
-            let Some(delta) = solve(damped, g.clone()) else { break };
+            let Some(delta) = solve(damped, g.clone()) else {
+                break;
+            };
             let mut next = best.clone();
             for (i, d) in delta.iter().enumerate() {
                 next.set(i, next.get(i) * d.clamp(-0.7, 0.7).exp());
@@ -157,9 +177,9 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Option<Vec<f64>> {
         for r in c + 1..n {
             let f = a[r][c] / a[c][c];
             if f != 0.0 {
-                for k in c..n {
-                    let v = a[c][k];
-                    a[r][k] -= f * v;
+                let pivot = a[c].clone();
+                for (x, v) in a[r].iter_mut().zip(&pivot).skip(c) {
+                    *x -= f * v;
                 }
                 b[r] -= f * b[c];
             }

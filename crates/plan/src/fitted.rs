@@ -70,9 +70,9 @@ parameters! {
     /// The same on Hopper by the common one: its clock falls further under load.
     gemm_hopper = 0.92, 0.08;
     /// The same on Blackwell by the common one.
-    gemm_blackwell = 0.70, 0.10;
+    gemm_blackwell = 0.65, 0.10;
     /// How a chip's rate goes with its power limit: the exponent.
-    power = 0.40, 0.25;
+    power = 0.50, 0.20;
     /// The same in software before flash attention by what later software reaches.
     gemm_classic = 0.92, 0.08;
     /// An 8-bit product's share of its peak, by the 16-bit one's.
@@ -120,7 +120,7 @@ parameters! {
     /// Share of that where weights are gathered parameter by parameter.
     network_pieces = 0.12, 0.4;
     /// Memory traffic for each parameter and micro-batch where gradients are copied, bytes.
-    copies = 30.0, 0.5;
+    copies = 40.0, 0.5;
     /// Latency of a collective inside NVLink, µs a step.
     nvlink_latency_us = 6.0, 0.5;
     /// Latency of a collective over the network, µs a hop of the ring.
@@ -138,7 +138,7 @@ parameters! {
     /// The host's time to launch one dense layer's forward pass, µs.
     host_us = 1000.0, 0.15;
     /// The same for a mixture layer.
-    host_moe_us = 3500.0, 0.2;
+    host_moe_us = 4000.0, 0.2;
     /// Share of the rate of a dense product that grouped products of experts reach.
     grouped = 0.85, 0.2;
     /// Traffic of permuting tokens to experts by its count.
@@ -203,7 +203,11 @@ impl Fitted {
         let mut fitted = Self::prior();
         for i in 0..Self::len() {
             let (name, ..) = Self::describe(i);
-            let side = if i < PARAMETERS.len() { &table.common } else { &table.kind };
+            let side = if i < PARAMETERS.len() {
+                &table.common
+            } else {
+                &table.kind
+            };
             if let Some(value) = side.get(&name) {
                 if !(value.is_finite() && *value > 0.0) {
                     return Err(format!("{name} is {value}: must be over 0"));
@@ -223,10 +227,16 @@ impl Fitted {
         );
         for i in 0..Self::len() {
             if i == PARAMETERS.len() {
-                out.push_str("\n# A GPU kind's own factor on its generation's share of peak.\n[kind]\n");
+                out.push_str(
+                    "\n# A GPU kind's own factor on its generation's share of peak.\n[kind]\n",
+                );
             }
             let (name, prior, _) = Self::describe(i);
-            let name = if i < PARAMETERS.len() { name } else { format!("\"{name}\"") };
+            let name = if i < PARAMETERS.len() {
+                name
+            } else {
+                format!("\"{name}\"")
+            };
             let line = format!("{name} = {:.4}  # prior {prior}\n", self.get(i));
             out.push_str(&line);
         }

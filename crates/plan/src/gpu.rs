@@ -26,13 +26,13 @@ impl Precision {
     pub fn parse(name: &str) -> Result<Self, PlanError> {
         let all = [Self::Bf16, Self::Fp8, Self::Mxfp8, Self::Nvfp4];
         let wanted = name.to_lowercase();
-        all.into_iter().find(|p| p.name() == wanted || wanted == "fp16" && *p == Self::Bf16).ok_or_else(|| {
-            PlanError::Unknown {
+        all.into_iter()
+            .find(|p| p.name() == wanted || wanted == "fp16" && *p == Self::Bf16)
+            .ok_or_else(|| PlanError::Unknown {
                 what: "precision",
                 name: name.to_owned(),
                 nearest: nearest(name, all.into_iter().map(Self::name)),
-            }
-        })
+            })
     }
 
     /// The name in reports.
@@ -60,6 +60,10 @@ pub enum Generation {
     Blackwell,
     /// MI300X.
     Cdna3,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// One GPU kind, as its data sheet has it.
@@ -101,6 +105,9 @@ pub struct Gpu {
     pub node_watts: f64,
     /// Rent, USD an hour.
     pub usd_per_hour: f64,
+    /// How much faster attention is than on others of the generation.
+    #[serde(default = "one")]
+    pub attention_factor: f64,
 }
 
 impl Gpu {
@@ -126,8 +133,8 @@ struct Table {
 pub fn gpus() -> &'static [Gpu] {
     static TABLE: OnceLock<Vec<Gpu>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let table: Table =
-            toml::from_str(include_str!("../tables/gpus.toml")).expect("the built-in table is sound");
+        let table: Table = toml::from_str(include_str!("../tables/gpus.toml"))
+            .expect("the built-in table is sound");
         table.gpu
     })
 }
@@ -141,7 +148,12 @@ pub fn find_gpu(name: &str) -> Result<&'static Gpu, PlanError> {
         .ok_or_else(|| PlanError::Unknown {
             what: "GPU kind",
             name: name.to_owned(),
-            nearest: nearest(name, gpus().iter().map(|g| g.aliases.first().unwrap_or(&g.name).as_str())),
+            nearest: nearest(
+                name,
+                gpus()
+                    .iter()
+                    .map(|g| g.aliases.first().unwrap_or(&g.name).as_str()),
+            ),
         })
 }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::plan::{Plan, Size, layout_words};
-use crate::text::{dollars, duration, short};
+use crate::text::{carbon, dollars, duration, energy, short};
 
 /// Colours of categories, distinct to most eyes (after Okabe and Ito 2008).
 const COLOURS: [&str; 9] = [
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a100", "#7a7a7a", "#44337a",
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a100", "#7a7a7a",
+    "#44337a",
 ];
 
 const STYLE: &str = "
@@ -22,7 +23,10 @@ svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px s
 ";
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// The page.
@@ -39,11 +43,38 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
     );
     let rows = [
         ("Layout", layout_words(best)),
-        ("Time", format!("{:.1} days; without failures {:.1}; if slower than predicted as one in ten runs was, {:.1}", p.days, p.days_undisturbed, p.days_if_slower)),
-        ("Step", format!("{} for {} tokens, {:.0} tokens/s/GPU, MFU {:.1}%", duration(best.step.total_s), short(best.run.tokens()), best.tokens_per_s / best.run.cluster.gpus as f64, p.mfu * 100.0)),
+        (
+            "Time",
+            format!(
+                "{}; without failures {}; if slower than predicted as one in ten runs was, {}",
+                duration(p.days * 86_400.0),
+                duration(p.days_undisturbed * 86_400.0),
+                duration(p.days_if_slower * 86_400.0)
+            ),
+        ),
+        (
+            "Step",
+            format!(
+                "{} for {} tokens, {:.0} tokens/s/GPU, MFU {:.1}%",
+                duration(best.step.total_s),
+                short(best.run.tokens()),
+                best.tokens_per_s / best.run.cluster.gpus as f64,
+                p.mfu * 100.0
+            ),
+        ),
         ("Money", dollars(p.cost_usd)),
-        ("Energy", format!("{} MWh, {} t CO2", short(p.energy_mwh), short(p.carbon_t))),
-        ("Failures", format!("{:.0} expected, one in {}", p.upkeep.failures, duration(p.upkeep.mtbf_h * 3600.0))),
+        (
+            "Energy",
+            format!("{}, {}", energy(p.energy_mwh), carbon(p.carbon_t)),
+        ),
+        (
+            "Failures",
+            format!(
+                "{:.0} expected, one in {}",
+                p.upkeep.failures,
+                duration(p.upkeep.mtbf_h * 3600.0)
+            ),
+        ),
         ("Compute", format!("{:.2e} FLOPs", p.flops)),
     ];
     o.push_str("<table>\n");
@@ -51,41 +82,88 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         let _ = writeln!(o, "<tr><th>{name}</th><td>{}</td></tr>", escape(&words));
     }
     for t in p.thresholds.iter().filter(|t| t.crossed) {
-        let _ = writeln!(o, "<tr><th>Over {:.0e}</th><td>{}</td></tr>", t.flops, escape(t.law));
+        let _ = writeln!(
+            o,
+            "<tr><th>Over {:.0e}</th><td>{}</td></tr>",
+            t.flops,
+            escape(t.law)
+        );
     }
     o.push_str("</table>\n");
 
     let s = &best.step;
     let step = [
-        ("products", s.products_s), ("attention", s.attention_s), ("pointwise", s.pointwise_s + s.launch_s),
-        ("tensor-parallel", s.tensor_s), ("expert- and context-parallel", s.expert_s + s.context_s),
-        ("pipeline", s.bubble_s + s.pipeline_send_s), ("gradients and weights", s.data_s),
-        ("optimizer", s.optimizer_s), ("stragglers and the rest", s.other_s),
+        ("products", s.products_s),
+        ("attention", s.attention_s),
+        ("pointwise", s.pointwise_s + s.launch_s),
+        ("tensor-parallel", s.tensor_s),
+        ("expert- and context-parallel", s.expert_s + s.context_s),
+        ("pipeline", s.bubble_s + s.pipeline_send_s),
+        ("gradients and weights", s.data_s),
+        ("optimizer", s.optimizer_s),
+        ("stragglers and the rest", s.other_s),
     ];
     let _ = writeln!(o, "<h2>A step's time: {}</h2>", duration(s.total_s));
-    stacked(&mut o, "time of a step by what it goes to", &step, s.total_s, &duration);
+    stacked(
+        &mut o,
+        "time of a step by what it goes to",
+        &step,
+        s.total_s,
+        &duration,
+    );
     let m = &best.memory;
     let memory = [
-        ("weights", m.weights_gib), ("gradients", m.gradients_gib), ("optimizer", m.optimizer_gib),
-        ("activations", m.activations_gib), ("logits", m.logits_gib), ("fragments", m.fragments_gib),
+        ("weights", m.weights_gib),
+        ("gradients", m.gradients_gib),
+        ("optimizer", m.optimizer_gib),
+        ("activations", m.activations_gib),
+        ("logits", m.logits_gib),
+        ("fragments", m.fragments_gib),
         ("driver", m.driver_gib),
     ];
-    let _ = writeln!(o, "<h2>Memory of the fullest GPU: {:.1} of {:.1} GiB</h2>", m.total_gib, gpu.memory_gib);
-    stacked(&mut o, "memory of a GPU by what it holds", &memory, gpu.memory_gib, &|v| format!("{v:.1} GiB"));
+    let _ = writeln!(
+        o,
+        "<h2>Memory of the fullest GPU: {:.1} of {:.1} GiB</h2>",
+        m.total_gib, gpu.memory_gib
+    );
+    stacked(
+        &mut o,
+        "memory of a GPU by what it holds",
+        &memory,
+        gpu.memory_gib,
+        &|v| format!("{v:.1} GiB"),
+    );
 
     let _ = writeln!(
         o,
         "<h2>Share of the time that is training</h2><p class=\"soft\">{} runs played through: {:.1}% in the middle, \
-         {:.1} to {:.1}% in nine of ten; {:.0} interruptions ({:.0} to {:.0}). Done after {:.1} days in half of \
+         {:.1} to {:.1}% in eight of ten; {:.0} interruptions ({:.0} to {:.0}). Done after {:.1} days in half of \
          them, {:.1} in nine of ten, {:.1} in 99 of a hundred.</p>",
-        failures.runs, failures.goodput[2] * 100.0, failures.goodput[1] * 100.0, failures.goodput[3] * 100.0,
-        failures.interruptions[0], failures.interruptions[1], failures.interruptions[2],
-        failures.days[0], failures.days[1], failures.days[2]
+        failures.runs,
+        failures.goodput[2] * 100.0,
+        failures.goodput[1] * 100.0,
+        failures.goodput[3] * 100.0,
+        failures.interruptions[0],
+        failures.interruptions[1],
+        failures.interruptions[2],
+        failures.days[0],
+        failures.days[1],
+        failures.days[2]
     );
     histogram(&mut o, &failures.curve);
     o.push_str("<table><tr><th>Lost to</th><th>GPU-hours a run</th></tr>\n");
-    for l in failures.losses.iter().filter(|l| l.gpu_hours >= 0.5).take(8) {
-        let _ = writeln!(o, "<tr><td>{}</td><td class=\"n\">{}</td></tr>", escape(&l.what), short(l.gpu_hours));
+    for l in failures
+        .losses
+        .iter()
+        .filter(|l| l.gpu_hours >= 0.5)
+        .take(8)
+    {
+        let _ = writeln!(
+            o,
+            "<tr><td>{}</td><td class=\"n\">{}</td></tr>",
+            escape(&l.what),
+            short(l.gpu_hours)
+        );
     }
     o.push_str("</table>\n");
 
@@ -96,7 +174,12 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
 
     o.push_str("<h2>Other layouts</h2>\n<table>\n");
     for (c, why) in &p.found.runners_up {
-        let _ = writeln!(o, "<tr><td>{}</td><td>{}</td></tr>", escape(&layout_words(c)), escape(why));
+        let _ = writeln!(
+            o,
+            "<tr><td>{}</td><td>{}</td></tr>",
+            escape(&layout_words(c)),
+            escape(why)
+        );
     }
     let _ = writeln!(
         o,
@@ -108,8 +191,17 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
 }
 
 /// One bar in parts, with a key.
-fn stacked(o: &mut String, label: &str, parts: &[(&str, f64)], whole: f64, text: &dyn Fn(f64) -> String) {
-    let _ = write!(o, "<svg viewBox=\"0 0 800 46\" role=\"img\" aria-label=\"{label}\"><rect x=\"0\" y=\"4\" width=\"800\" height=\"38\" fill=\"none\" stroke=\"var(--line)\"/>");
+fn stacked(
+    o: &mut String,
+    label: &str,
+    parts: &[(&str, f64)],
+    whole: f64,
+    text: &dyn Fn(f64) -> String,
+) {
+    let _ = write!(
+        o,
+        "<svg viewBox=\"0 0 800 46\" role=\"img\" aria-label=\"{label}\"><rect x=\"0\" y=\"4\" width=\"800\" height=\"38\" fill=\"none\" stroke=\"var(--line)\"/>"
+    );
     let mut x = 0.0;
     let mut key = String::from("<p class=\"key\">");
     for ((name, v), colour) in parts.iter().zip(COLOURS) {
@@ -117,18 +209,34 @@ fn stacked(o: &mut String, label: &str, parts: &[(&str, f64)], whole: f64, text:
         if width < 0.4 {
             continue;
         }
-        let _ = write!(o, "<rect x=\"{x:.1}\" y=\"4\" width=\"{width:.1}\" height=\"38\" fill=\"{colour}\"><title>{name} {}</title></rect>", text(*v));
-        let _ = write!(key, "<span><i style=\"background:{colour}\"></i>{name} {} ({:.1}%)</span>", text(*v), v / whole * 100.0);
+        let _ = write!(
+            o,
+            "<rect x=\"{x:.1}\" y=\"4\" width=\"{width:.1}\" height=\"38\" fill=\"{colour}\"><title>{name} {}</title></rect>",
+            text(*v)
+        );
+        let _ = write!(
+            key,
+            "<span><i style=\"background:{colour}\"></i>{name} {} ({:.1}%)</span>",
+            text(*v),
+            v / whole * 100.0
+        );
         x += width;
     }
     let _ = writeln!(o, "</svg>\n{key}</p>");
 }
 
+/// Bars of the histogram.
+const BINS: usize = 20;
+
 /// How many of the runs came to which goodput.
 fn histogram(o: &mut String, sorted: &[f64]) {
-    let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else { return };
-    let (low, high) = ((low * 100.0).floor(), (high * 100.0).ceil().max((low * 100.0).floor() + 1.0));
-    const BINS: usize = 20;
+    let (Some(low), Some(high)) = (sorted.first(), sorted.last()) else {
+        return;
+    };
+    let (low, high) = (
+        (low * 100.0).floor(),
+        (high * 100.0).ceil().max((low * 100.0).floor() + 1.0),
+    );
     let mut bins = [0_u32; BINS];
     for v in sorted {
         let i = ((v * 100.0 - low) / (high - low) * BINS as f64) as usize;
@@ -138,9 +246,18 @@ fn histogram(o: &mut String, sorted: &[f64]) {
     o.push_str("<svg viewBox=\"0 0 800 180\" role=\"img\" aria-label=\"distribution of goodput over runs\">");
     for (i, n) in bins.iter().enumerate() {
         let height = f64::from(*n) / most * 140.0;
-        let _ = write!(o, "<rect x=\"{}\" y=\"{:.1}\" width=\"38\" height=\"{height:.1}\" fill=\"{}\"/>", i * 40 + 1, 150.0 - height, COLOURS[2]);
+        let _ = write!(
+            o,
+            "<rect x=\"{}\" y=\"{:.1}\" width=\"38\" height=\"{height:.1}\" fill=\"{}\"/>",
+            i * 40 + 1,
+            150.0 - height,
+            COLOURS[2]
+        );
     }
-    let _ = writeln!(o, "<text x=\"0\" y=\"170\">{low:.0}%</text><text x=\"800\" y=\"170\" text-anchor=\"end\">{high:.0}%</text></svg>");
+    let _ = writeln!(
+        o,
+        "<text x=\"0\" y=\"170\">{low:.0}%</text><text x=\"800\" y=\"170\" text-anchor=\"end\">{high:.0}%</text></svg>"
+    );
 }
 
 fn cost_plot(o: &mut String, sizes: &[Size]) {
@@ -150,7 +267,7 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
         return;
     }
     let step = 800.0 / sizes.len() as f64;
-    o.push_str("<svg viewBox=\"0 0 800 240\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
+    o.push_str("<svg viewBox=\"0 0 800 260\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
     for (i, s) in sizes.iter().enumerate() {
         let x = step * i as f64;
         let (c, d) = (s.cost_usd / most * 150.0, s.days / longest * 150.0);
@@ -160,9 +277,20 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{bar:.1}\" height=\"{c:.1}\" fill=\"{}\"/>\
              <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{bar:.1}\" height=\"{d:.1}\" fill=\"{}\"/>\
              <text x=\"{:.1}\" y=\"215\" text-anchor=\"middle\">{} GPUs</text>\
-             <text x=\"{:.1}\" y=\"233\" text-anchor=\"middle\" class=\"soft\">{}, {:.0} days</text>",
-            x + step * 0.5 - bar, 190.0 - c, COLOURS[0], x + step * 0.5, 190.0 - d, COLOURS[1],
-            x + step * 0.5, short(s.gpus as f64), x + step * 0.5, dollars(s.cost_usd), s.days
+             <text x=\"{:.1}\" y=\"233\" text-anchor=\"middle\" class=\"soft\">{}</text>\
+             <text x=\"{:.1}\" y=\"251\" text-anchor=\"middle\" class=\"soft\">{:.0} days</text>",
+            x + step * 0.5 - bar,
+            190.0 - c,
+            COLOURS[0],
+            x + step * 0.5,
+            190.0 - d,
+            COLOURS[1],
+            x + step * 0.5,
+            short(s.gpus as f64),
+            x + step * 0.5,
+            dollars(s.cost_usd),
+            x + step * 0.5,
+            s.days
         );
     }
     let _ = writeln!(
@@ -184,14 +312,20 @@ fn grid(o: &mut String, p: &Plan) {
     let shown = nodes.min(columns * 100);
     let size = 800.0 / columns as f64;
     let height = (shown.div_ceil(columns)) as f64 * size;
-    let _ = write!(o, "<svg viewBox=\"0 0 800 {height:.0}\" role=\"img\" aria-label=\"nodes by pipeline stage\">");
+    let _ = write!(
+        o,
+        "<svg viewBox=\"0 0 800 {height:.0}\" role=\"img\" aria-label=\"nodes by pipeline stage\">"
+    );
     for node in 0..shown {
         let stage = (node * per_node / stage_ranks).min(l.pp - 1);
         let hue = stage * 300 / l.pp.max(1);
         let _ = write!(
             o,
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"hsl({hue} 55% 55%)\"><title>node {node}, stage {stage}</title></rect>",
-            (node % columns) as f64 * size, (node / columns) as f64 * size, size * 0.9, size * 0.9
+            (node % columns) as f64 * size,
+            (node / columns) as f64 * size,
+            size * 0.9,
+            size * 0.9
         );
     }
     let _ = writeln!(

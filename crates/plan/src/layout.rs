@@ -77,6 +77,10 @@ impl Recompute {
 
 /// What the training software can do. Dates matter: what ran in 2020 is not what runs now.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a feature of its own that software has or lacks"
+)]
 pub struct Software {
     /// Attention in one kernel that keeps no scores.
     pub flash: bool,
@@ -96,7 +100,7 @@ pub struct Software {
     pub dp_overlap: bool,
     /// Dropout is in use (models before 2022).
     pub dropout: bool,
-    /// Weights are gathered parameter by parameter without prefetch (DeepSpeed's first `ZeRO` 3).
+    /// Weights are gathered parameter by parameter without prefetch (`DeepSpeed`'s first `ZeRO` 3).
     pub gathers_each_parameter: bool,
     /// Gradients are copied and checked each micro-batch by 16-bit code of its own (`DeepSpeed`'s
     /// `ZeRO` 1 in a pipeline).
@@ -238,8 +242,15 @@ impl Run {
         self.model.check()?;
         let l = &self.layout;
         let all = [
-            ("tp", l.tp), ("pp", l.pp), ("vpp", l.vpp), ("dp", l.dp), ("cp", l.cp), ("ep", l.ep),
-            ("micro_batch", l.micro_batch), ("seq", self.seq), ("global_batch", self.global_batch),
+            ("tp", l.tp),
+            ("pp", l.pp),
+            ("vpp", l.vpp),
+            ("dp", l.dp),
+            ("cp", l.cp),
+            ("ep", l.ep),
+            ("micro_batch", l.micro_batch),
+            ("seq", self.seq),
+            ("global_batch", self.global_batch),
         ];
         for (field, value) in all {
             if value == 0 || value > 1 << 32 {
@@ -254,22 +265,31 @@ impl Run {
         if l.gpus() != self.cluster.gpus {
             return wrong(format!(
                 "tp {} × pp {} × dp {} × cp {} is {} GPUs, but there are {}",
-                l.tp, l.pp, l.dp, l.cp, l.gpus(), self.cluster.gpus
+                l.tp,
+                l.pp,
+                l.dp,
+                l.cp,
+                l.gpus(),
+                self.cluster.gpus
             ));
         }
         if l.pp > self.model.num_hidden_layers {
             return wrong(format!(
-                "pp {} is over the model's {} layers", l.pp, self.model.num_hidden_layers
+                "pp {} is over the model's {} layers",
+                l.pp, self.model.num_hidden_layers
             ));
         }
         if l.tp > self.model.num_attention_heads {
             return wrong(format!(
-                "tp {} is over the model's {} attention heads", l.tp, self.model.num_attention_heads
+                "tp {} is over the model's {} attention heads",
+                l.tp, self.model.num_attention_heads
             ));
         }
         if self.cluster.gpu.peak(self.precision).is_none() {
             return wrong(format!(
-                "{} has no {} products", self.cluster.gpu.name, self.precision.name()
+                "{} has no {} products",
+                self.cluster.gpu.name,
+                self.precision.name()
             ));
         }
         Ok(())

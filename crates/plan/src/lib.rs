@@ -19,6 +19,7 @@ pub mod html;
 pub mod layout;
 pub mod memory;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
 pub mod request;
 pub mod rows;

@@ -48,7 +48,11 @@ pub fn kept(run: &Run, moe: bool) -> f64 {
     let h = m.hidden_size as f64;
     let (a, kv) = (m.num_attention_heads as f64, m.num_key_value_heads as f64);
     // What feeds a product is kept in the product's format.
-    let fed = if run.precision == Precision::Bf16 { 2.0 } else { 1.0 };
+    let fed = if run.precision == Precision::Bf16 {
+        2.0
+    } else {
+        1.0
+    };
     let mask = if s.dropout { 1.0 } else { 0.0 };
     // Both norms' inputs and outputs, and both dropout masks.
     let mut wide = h * (4.0 + 2.0 * fed + 2.0 * mask);
@@ -95,7 +99,11 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
 
     // States. `shard` is by how many ranks a part is divided.
     let states = |bytes: f64, shared: bool| {
-        let (d, e) = if shared { (data, expert_data) } else { (1.0, 1.0) };
+        let (d, e) = if shared {
+            (data, expert_data)
+        } else {
+            (1.0, 1.0)
+        };
         bytes * (dense / d + experts / e)
     };
     let sharded = l.sharding.shards_weights();
@@ -105,28 +113,39 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
         (states(2.0, false), states(grad, false))
     } else if sharded {
         // Two layers are whole at a time, the one at work and the next; the gradients of one.
-        (2.0 * 2.0 * largest_layer, states(grad, true) + grad * largest_layer)
+        (
+            2.0 * 2.0 * largest_layer,
+            states(grad, true) + grad * largest_layer,
+        )
     } else {
-        (states(2.0, false), states(grad, l.sharding == Sharding::Zero2))
+        (
+            states(2.0, false),
+            states(grad, l.sharding == Sharding::Zero2),
+        )
     };
     let optimizer = states(ADAM, l.sharding != Sharding::None);
 
     // Activations of the first stage, which has most micro-batches under way.
     let tokens = (l.micro_batch * run.seq) as f64 / l.cp as f64;
     let moe_share = m.moe_layers() as f64 / (m.moe_layers() + m.dense_layers()) as f64;
-    let whole = tokens * (kept(run, false) * (1.0 - moe_share) + if moe_share > 0.0 {
-        kept(run, true) * moe_share
+    let whole = tokens
+        * (kept(run, false) * (1.0 - moe_share)
+            + if moe_share > 0.0 {
+                kept(run, true) * moe_share
+            } else {
+                0.0
+            });
+    let spread = if s.sequence_parallel {
+        l.tp as f64
     } else {
-        0.0
-    });
-    let spread = if s.sequence_parallel { l.tp as f64 } else { 1.0 };
+        1.0
+    };
     let input = tokens * 2.0 * m.hidden_size as f64 / spread;
     let share = l.recompute.share();
     let each = match l.recompute {
-        Recompute::None => whole,
         // Where scores are not kept anyway, norms and activations are what is cheap to compute again.
         Recompute::Selective if s.flash => fitted.held_selective * whole,
-        Recompute::Selective => whole,
+        Recompute::None | Recompute::Selective => whole,
         Recompute::Share(_) | Recompute::Full => share * input + (1.0 - share) * whole,
     };
     let (p, v) = (l.pp as f64, l.vpp.max(1) as f64);
@@ -138,29 +157,46 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
         p.min(run.micro_batches() as f64)
     };
     // While a layer is computed again it is whole for that time.
-    let scores = if s.flash { 0.0 } else {
+    let scores = if s.flash {
+        0.0
+    } else {
         5.0 * tokens * run.seq as f64 * m.num_attention_heads as f64 / l.tp as f64
     };
     // With sequence parallelism a layer at work gathers its products' inputs and, before scattering
     // them, holds their whole sums.
-    let gathered = if spread > 1.0 { 8.0 * tokens * m.hidden_size as f64 } else { 0.0 };
+    let gathered = if spread > 1.0 {
+        8.0 * tokens * m.hidden_size as f64
+    } else {
+        0.0
+    };
     let at_work = share * (whole + scores) + gathered;
     let first = under_way * layers * each + at_work;
     // The last stage has the logits instead: 16-bit logits and their gradient in place where the loss
     // is fused, else also 32-bit ones and theirs.
     let vocabulary = m.vocab_size as f64 / l.tp as f64;
-    let bytes = if s.flash && !s.eager && !sharded { 6.0 } else { 12.0 };
+    let bytes = if s.flash && !s.eager && !sharded {
+        6.0
+    } else {
+        12.0
+    };
     let logits = tokens * vocabulary * bytes * fitted.held_logits;
     let last = layers * each * (2.0_f64).min(under_way) / 2.0_f64.min(p) + at_work;
+    let (first, last) = (
+        first * fitted.held_activations,
+        last * fitted.held_activations,
+    );
     let (activations, logits) = if l.pp > 1 && first >= last + logits {
         (first, 0.0)
     } else {
         (last, logits)
     };
-    let activations = activations * fitted.held_activations;
 
     let used = weights + gradients + optimizer + activations + logits;
-    let share = if s.flash { fitted.fragments } else { fitted.fragments_classic };
+    let share = if s.flash {
+        fitted.fragments
+    } else {
+        fitted.fragments_classic
+    };
     let fragments = share * used;
     let driver = fitted.held_driver_gib;
     let allocated = (used + fragments) / GIB;
@@ -181,5 +217,9 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
 /// whole GPU's.
 pub fn reported_gib(run: &Run, fitted: &Fitted) -> f64 {
     let m = memory(run, fitted);
-    if run.software.flash { m.allocated_gib } else { m.total_gib }
+    if run.software.flash {
+        m.allocated_gib
+    } else {
+        m.total_gib
+    }
 }

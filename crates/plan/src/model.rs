@@ -106,7 +106,11 @@ impl Model {
 
     /// Width of a value head.
     pub fn v_dim(&self) -> u64 {
-        if self.v_head_dim > 0 { self.v_head_dim } else { self.qk_dim() }
+        if self.v_head_dim > 0 {
+            self.v_head_dim
+        } else {
+            self.qk_dim()
+        }
     }
 
     /// Whether it is a mixture of experts.
@@ -141,7 +145,11 @@ impl Model {
         if self.kv_lora_rank > 0 {
             let (q, kv) = (self.q_lora_rank as f64, self.kv_lora_rank as f64);
             let rope = self.qk_rope_head_dim as f64;
-            let query = if q > 0.0 { h * q + q * a * qk } else { h * a * qk };
+            let query = if q > 0.0 {
+                h * q + q * a * qk
+            } else {
+                h * a * qk
+            };
             query + h * (kv + rope) + kv * a * (self.qk_nope_head_dim as f64 + v) + out
         } else {
             let kv = self.num_key_value_heads as f64;
@@ -225,7 +233,7 @@ impl Model {
         ];
         for (field, value, high) in bounds {
             if value == 0 || value > high {
-                return Err(value_error(field, value, &format!("must be 1 to {high}")));
+                return Err(value_error(field, &value, &format!("must be 1 to {high}")));
             }
         }
         let rest = [
@@ -237,7 +245,7 @@ impl Model {
         ];
         for (field, value) in rest {
             if value > 1 << 24 {
-                return Err(value_error(field, value, "must be at most 16777216"));
+                return Err(value_error(field, &value, "must be at most 16777216"));
             }
         }
         if self.is_moe()
@@ -247,18 +255,22 @@ impl Model {
         {
             return Err(value_error(
                 "num_experts_per_tok",
-                self.num_experts_per_tok,
+                &self.num_experts_per_tok,
                 "must be 1 to num_experts, with a moe_intermediate_size",
             ));
         }
         if self.intermediate_size == 0 && self.dense_layers() > 0 {
-            return Err(value_error("intermediate_size", 0_u64, "must be over 0 for dense layers"));
+            return Err(value_error(
+                "intermediate_size",
+                &0_u64,
+                "must be over 0 for dense layers",
+            ));
         }
         Ok(())
     }
 }
 
-fn value_error(field: &str, value: impl ToString, allowed: &str) -> PlanError {
+fn value_error(field: &str, value: &dyn std::fmt::Display, allowed: &str) -> PlanError {
     PlanError::Value {
         field: field.to_owned(),
         value: value.to_string(),

@@ -4,10 +4,11 @@
 use serde::Serialize;
 
 use crate::error::PlanError;
+use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::fitted::Fitted;
+use crate::pipeline::{Passes, Schedule, replay};
 use crate::request::Asked;
 use crate::search::{Candidate, Found, search};
-use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::upkeep::{Upkeep, setting, upkeep};
 
 /// A threshold in a law, and whether the run crosses it.
@@ -38,6 +39,8 @@ pub struct Plan {
     pub gpus_idle: u64,
     /// The search and its best layout.
     pub found: Found,
+    /// What the step would take with other pipeline schedules, by replay; empty without a pipeline.
+    pub schedules: Vec<Scheduled>,
     /// Steps.
     pub steps: f64,
     /// Model FLOP/s by peak.
@@ -70,7 +73,7 @@ pub struct Plan {
 
 /// Error that nine of ten measured runs stay under where their source had no part in the fit, percent:
 /// dense models and mixtures, from `docs/plan-validation.md`.
-const P90: (f64, f64) = (17.0, 39.0);
+const P90: (f64, f64) = (15.0, 26.0);
 
 /// Share of a node's maximum power that training draws: GPUs near their limit, the rest of the node
 /// below it.
@@ -78,10 +81,19 @@ const POWER_SHARE: f64 = 0.85;
 
 /// Laws that ask something of whoever trains with this much compute.
 const LAWS: [(&str, f64); 4] = [
-    ("EU AI Act, Commission guidelines of July 2025: indicative threshold of a general-purpose model", 1e23),
-    ("EU AI Act, Article 51(2) and 52(1): presumed systemic risk, notify the Commission within two weeks", 1e25),
+    (
+        "EU AI Act, Commission guidelines of July 2025: indicative threshold of a general-purpose model",
+        1e23,
+    ),
+    (
+        "EU AI Act, Article 51(2) and 52(1): presumed systemic risk, notify the Commission within two weeks",
+        1e25,
+    ),
     ("California SB 53 (2025): frontier model", 1e26),
-    ("New York RAISE Act (2025): frontier model, where it also costs over 100 million USD", 1e26),
+    (
+        "New York RAISE Act (2025): frontier model, where it also costs over 100 million USD",
+        1e26,
+    ),
 ];
 
 /// How often a plan plays its run through, and from which seed.
@@ -113,6 +125,7 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         active_params: asked.model.active_params(),
         tokens: asked.tokens,
         gpus,
+        schedules: schedules(best),
         gpus_idle: gpus - best.run.layout.gpus(),
         steps,
         mfu: flops / (peak * seconds),
@@ -125,7 +138,11 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         flops,
         thresholds: LAWS
             .iter()
-            .map(|(law, at)| Threshold { law, flops: *at, crossed: flops >= *at })
+            .map(|(law, at)| Threshold {
+                law,
+                flops: *at,
+                crossed: flops >= *at,
+            })
             .collect(),
         error_p90_pct: error,
         upkeep,
@@ -133,6 +150,55 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         spares_that_pay,
         found,
     })
+}
+
+/// A step with one pipeline schedule.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Scheduled {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Time of a step, s.
+    pub step_s: f64,
+    /// Idle share of the pipeline.
+    pub idle: f64,
+}
+
+/// The layout's step with each schedule that its numbers allow. Uneven stages are left out of account,
+/// and so is that zero-bubble schedules hold more activations.
+fn schedules(c: &Candidate) -> Vec<Scheduled> {
+    let (l, s) = (&c.run.layout, &c.step);
+    if l.pp < 2 {
+        return Vec::new();
+    }
+    let m = c.run.micro_batches() as f64;
+    let compute = s.products_s + s.attention_s + s.pointwise_s + s.launch_s;
+    let stage = (compute + s.tensor_s + s.context_s + s.expert_s) / m;
+    // What is computed again is part of the backward pass by inputs.
+    let again = c.run.layout.recompute.share() / 3.0;
+    let part = stage / 3.0 / (1.0 + again);
+    let times = Passes {
+        forward_s: part,
+        backward_s: stage - 2.0 * part,
+        weight_s: part,
+        send_s: s.pipeline_send_s / m / 2.0 / l.vpp as f64,
+    };
+    let even = s.total_s - s.bubble_s - s.pipeline_send_s;
+    [
+        Schedule::OneForwardOneBackward,
+        Schedule::Interleaved(l.vpp.max(2)),
+        Schedule::ZeroBubble,
+        Schedule::DualPipe,
+    ]
+    .into_iter()
+    .filter_map(|schedule| {
+        let replay = replay(schedule, l.pp, c.run.micro_batches(), &times)?;
+        Some(Scheduled {
+            schedule,
+            step_s: even + (replay.total_s - m * stage).max(0.0),
+            idle: replay.idle,
+        })
+    })
+    .collect()
 }
 
 /// One size of cluster in a comparison of sizes.
@@ -154,7 +220,11 @@ pub fn sizes(asked: &Asked, fitted: &Fitted) -> Vec<Size> {
             let mut other = asked.clone();
             other.cluster.gpus = ((asked.cluster.gpus as f64 * share) as u64).max(1);
             let p = plan(&other, fitted).ok()?;
-            Some(Size { gpus: p.gpus, days: p.days, cost_usd: p.cost_usd })
+            Some(Size {
+                gpus: p.gpus,
+                days: p.days,
+                cost_usd: p.cost_usd,
+            })
         })
         .collect()
 }
@@ -162,18 +232,18 @@ pub fn sizes(asked: &Asked, fitted: &Fitted) -> Vec<Size> {
 /// The candidate's layout in words.
 pub fn layout_words(c: &Candidate) -> String {
     let l = &c.run.layout;
-    let mut words = format!("tp {} × pp {} × dp {}", l.tp, l.pp, l.dp);
+    let mut words = vec![format!("tp {} × pp {} × dp {}", l.tp, l.pp, l.dp)];
     if l.cp > 1 {
-        words += &format!(" × cp {}", l.cp);
+        words[0] = format!("{} × cp {}", words[0], l.cp);
     }
     if l.vpp > 1 {
-        words += &format!(", {} chunks a stage", l.vpp);
+        words.push(format!("{} chunks a stage", l.vpp));
     }
     if c.run.model.is_moe() {
-        words += &format!(", ep {}", l.ep);
+        words.push(format!("ep {}", l.ep));
     }
-    words + &format!(
-        ", micro-batch {}, {}, recompute {}",
-        l.micro_batch, l.sharding.name(), l.recompute.name()
-    )
+    words.push(format!("micro-batch {}", l.micro_batch));
+    words.push(l.sharding.name().to_owned());
+    words.push(format!("recompute {}", l.recompute.name()));
+    words.join(", ")
 }

@@ -94,6 +94,8 @@ pub struct Asked {
     pub seq: u64,
     /// Sequences of a step.
     pub global_batch: u64,
+    /// Whether a layout may change that by up to a quarter so that it comes out even.
+    pub batch_is_free: bool,
     /// Format of the products.
     pub precision: Precision,
     /// Pins.
@@ -138,8 +140,12 @@ pub struct Pins {
 /// Carbon of the world's electricity, g CO2 a kWh (Ember's review of 2024).
 const WORLD_CARBON: f64 = 473.0;
 
-fn value(field: &str, value: impl ToString, allowed: impl Into<String>) -> PlanError {
-    PlanError::Value { field: field.to_owned(), value: value.to_string(), allowed: allowed.into() }
+fn value(field: &str, value: &dyn std::fmt::Display, allowed: impl Into<String>) -> PlanError {
+    PlanError::Value {
+        field: field.to_owned(),
+        value: value.to_string(),
+        allowed: allowed.into(),
+    }
 }
 
 /// A count such as `10000`, `10k`, `300B`, `1.5T` or `1e12`.
@@ -154,15 +160,24 @@ pub fn parse_count(field: &str, text: &str) -> Result<f64, PlanError> {
     };
     match digits.trim().parse::<f64>() {
         Ok(n) if n.is_finite() && n > 0.0 && n * factor < 1e18 => Ok(n * factor),
-        Ok(_) => Err(value(field, text, "must be over 0 and under 1e18")),
-        Err(_) => Err(value(field, text, "must be a number, with k, M, B or T after it if need be")),
+        Ok(_) => Err(value(field, &text, "must be over 0 and under 1e18")),
+        Err(_) => Err(value(
+            field,
+            &text,
+            "must be a number, with k, M, B or T after it if need be",
+        )),
     }
 }
 
 /// A bandwidth with its unit, in Gb/s: `400Gb` are gigabits, `50GB` gigabytes a second.
 pub fn parse_bandwidth(field: &str, text: &str) -> Result<f64, PlanError> {
-    let plain = text.trim().trim_end_matches("/s").trim_end_matches("ps").trim();
-    let (digits, factor) = if let Some(d) = plain.strip_suffix("Gb").or(plain.strip_suffix("Gbit")) {
+    let plain = text
+        .trim()
+        .trim_end_matches("/s")
+        .trim_end_matches("ps")
+        .trim();
+    let (digits, factor) = if let Some(d) = plain.strip_suffix("Gb").or(plain.strip_suffix("Gbit"))
+    {
         (d, 1.0)
     } else if let Some(d) = plain.strip_suffix("GB") {
         (d, 8.0)
@@ -171,33 +186,48 @@ pub fn parse_bandwidth(field: &str, text: &str) -> Result<f64, PlanError> {
     } else {
         return Err(value(
             field,
-            text,
+            &text,
             "give it a unit: 400Gb are gigabits a second, 50GB are gigabytes a second",
         ));
     };
-    let gbps = digits.trim().parse::<f64>().map_err(|_| value(field, text, "must be a number and a unit"))?
+    let gbps = digits
+        .trim()
+        .parse::<f64>()
+        .map_err(|_| value(field, &text, "must be a number and a unit"))?
         * factor;
     if (1.0..=60_000.0).contains(&gbps) {
         return Ok(gbps);
     }
     let hint = if factor == 8.0 && (1.0..=60_000.0).contains(&(gbps / 8.0)) {
-        format!("is {gbps:.0} Gb/s a node, more than any has: did you mean {}Gb?", digits.trim())
+        format!(
+            "is {gbps:.0} Gb/s a node, more than any has: did you mean {}Gb?",
+            digits.trim()
+        )
     } else {
         "must be 1Gb to 60000Gb a node".to_owned()
     };
-    Err(value(field, text, hint))
+    Err(value(field, &text, hint))
 }
 
 impl Pins {
     /// Reads `tp=8,pp=16,recompute=full`.
     pub fn parse(text: &str) -> Result<Self, PlanError> {
-        const KEYS: [&str; 9] =
-            ["tp", "pp", "vpp", "dp", "cp", "ep", "micro_batch", "sharding", "recompute"];
+        const KEYS: [&str; 9] = [
+            "tp",
+            "pp",
+            "vpp",
+            "dp",
+            "cp",
+            "ep",
+            "micro_batch",
+            "sharding",
+            "recompute",
+        ];
         let mut pins = Self::default();
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (key, word) = part
                 .split_once('=')
-                .ok_or_else(|| value("fix", part, "must be NAME=VALUE, such as tp=8"))?;
+                .ok_or_else(|| value("fix", &part, "must be NAME=VALUE, such as tp=8"))?;
             let (key, word) = (key.trim(), word.trim());
             if !KEYS.contains(&key) {
                 return Err(PlanError::Unknown {
@@ -208,7 +238,7 @@ impl Pins {
             }
             let count = || match word.parse::<u64>() {
                 Ok(n) if (1..=1 << 20).contains(&n) => Ok(Some(n)),
-                _ => Err(value(key, word, "must be a whole number from 1")),
+                _ => Err(value(key, &word, "must be a whole number from 1")),
             };
             match key {
                 "tp" => pins.tp = count()?,
@@ -225,7 +255,13 @@ impl Pins {
                         "zero2" => Sharding::Zero2,
                         "zero3" | "fsdp" => Sharding::Zero3,
                         "hsdp" => Sharding::Hsdp,
-                        _ => return Err(value(key, word, "one of none, zero1, zero2, zero3, hsdp")),
+                        _ => {
+                            return Err(value(
+                                key,
+                                &word,
+                                "one of none, zero1, zero2, zero3, hsdp",
+                            ));
+                        }
                     });
                 }
                 _ => {
@@ -233,7 +269,7 @@ impl Pins {
                         "none" => Recompute::None,
                         "selective" => Recompute::Selective,
                         "full" => Recompute::Full,
-                        _ => return Err(value(key, word, "one of none, selective, full")),
+                        _ => return Err(value(key, &word, "one of none, selective, full")),
                     });
                 }
             }
@@ -247,7 +283,13 @@ impl Request {
     pub fn parse(text: &str, path: &str) -> Result<Self, PlanError> {
         toml::from_str(text).map_err(|e| PlanError::Form {
             path: path.to_owned(),
-            reason: e.to_string().lines().last().unwrap_or("not TOML").trim().to_owned(),
+            reason: e
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or("not TOML")
+                .trim()
+                .to_owned(),
         })
     }
 
@@ -286,7 +328,11 @@ impl Request {
         } else if let Some(params) = &self.params {
             family(parse_count("params", &params.to_string())?)?
         } else {
-            return Err(value("model", "not given", "name one, such as --model llama3-70b"));
+            return Err(value(
+                "model",
+                &"not given",
+                "name one, such as --model llama3-70b",
+            ));
         };
         model.check()?;
         Ok(model)
@@ -301,44 +347,65 @@ impl Request {
             None => 8.0,
         };
         if gpus.fract() != 0.0 || !(1.0..=2e6).contains(&gpus) {
-            return Err(value("gpus", gpus, "must be a whole number from 1 to 2000000"));
+            return Err(value(
+                "gpus",
+                &gpus,
+                "must be a whole number from 1 to 2000000",
+            ));
         }
         let mut cluster = Cluster::of(gpu, gpus as u64);
         if let Some(n) = self.gpus_per_node {
             if !(1..=1024).contains(&n) {
-                return Err(value("gpus_per_node", n, "must be 1 to 1024"));
+                return Err(value("gpus_per_node", &n, "must be 1 to 1024"));
             }
             cluster.gpus_per_node = n;
             cluster.nvlink_domain = cluster.nvlink_domain.min(n).max(1);
         }
         if let Some(n) = self.nvlink_domain {
             if !(1..=1024).contains(&n) {
-                return Err(value("nvlink_domain", n, "must be 1 to 1024"));
+                return Err(value("nvlink_domain", &n, "must be 1 to 1024"));
             }
             cluster.nvlink_domain = n;
         }
         if let Some(words) = &self.network {
             cluster.node_gbps = parse_bandwidth("network", words)?;
         }
-        cluster.upper_tier_share = within("upper_tier_share", self.upper_tier_share, 1.0, 0.01, 1.0)?;
+        cluster.upper_tier_share =
+            within("upper_tier_share", self.upper_tier_share, 1.0, 0.01, 1.0)?;
         let seq = self.seq.unwrap_or(model.seq_len);
         if !(1..=1 << 24).contains(&seq) {
-            return Err(value("seq", seq, "must be 1 to 16777216"));
+            return Err(value("seq", &seq, "must be 1 to 16777216"));
         }
         let tokens = match self.tokens.as_ref().map(ToString::to_string) {
-            None => return Err(value("tokens", "not given", "say how many, such as --tokens 10T, or optimal")),
+            None => {
+                return Err(value(
+                    "tokens",
+                    &"not given",
+                    "say how many, such as --tokens 10T, or optimal",
+                ));
+            }
             // Hoffmann et al. 2022: about 20 tokens for each parameter that works.
             Some(w) if w == "optimal" => 20.0 * model.active_params(),
             Some(w) => parse_count("tokens", &w)?,
         };
-        let global_batch = self.global_batch.unwrap_or_else(|| usual_batch(tokens, seq));
+        let global_batch = self
+            .global_batch
+            .unwrap_or_else(|| usual_batch(tokens, seq));
         if !(1..=1 << 24).contains(&global_batch) {
-            return Err(value("global_batch", global_batch, "must be 1 to 16777216"));
+            return Err(value(
+                "global_batch",
+                &global_batch,
+                "must be 1 to 16777216",
+            ));
         }
         let precision = self.precision.unwrap_or(Precision::Bf16);
         if gpu.peak(precision).is_none() {
             return Err(PlanError::Contradiction {
-                reason: format!("{} has no {} products: choose another precision or GPU", gpu.name, precision.name()),
+                reason: format!(
+                    "{} has no {} products: choose another precision or GPU",
+                    gpu.name,
+                    precision.name()
+                ),
             });
         }
         Ok(Asked {
@@ -347,24 +414,37 @@ impl Request {
             pue: within("pue", self.pue, 1.1, 1.0, 5.0)?,
             carbon: within("carbon", self.carbon, WORLD_CARBON, 0.0, 5000.0)?,
             imbalance: within("imbalance", self.imbalance, 1.05, 1.0, 100.0)?,
-            failures: within("failures", self.failures, crate::failure::rates().per_1000_node_days, 0.0, 1e5)?,
+            failures: within(
+                "failures",
+                self.failures,
+                crate::failure::rates().per_1000_node_days,
+                0.0,
+                1e5,
+            )?,
             spares: self.spares,
             model,
             cluster,
             tokens,
             seq,
+            batch_is_free: self.global_batch.is_none(),
             global_batch,
             precision,
         })
     }
 }
 
-fn within(field: &str, given: Option<f64>, usual: f64, low: f64, high: f64) -> Result<f64, PlanError> {
+fn within(
+    field: &str,
+    given: Option<f64>,
+    usual: f64,
+    low: f64,
+    high: f64,
+) -> Result<f64, PlanError> {
     let v = given.unwrap_or(usual);
     if v.is_finite() && (low..=high).contains(&v) {
         Ok(v)
     } else {
-        Err(value(field, v, format!("must be {low} to {high}")))
+        Err(value(field, &v, format!("must be {low} to {high}")))
     }
 }
 
@@ -380,7 +460,7 @@ pub fn usual_batch(tokens: f64, seq: u64) -> u64 {
 /// width as Llama 3's sizes have it.
 fn family(params: f64) -> Result<Model, PlanError> {
     if !(1e7..=1e14).contains(&params) {
-        return Err(value("params", params, "must be 10M to 100T"));
+        return Err(value("params", &params, "must be 10M to 100T"));
     }
     let with = |hidden: u64| Model {
         name: format!("llama-like {:.3}B", params / 1e9),
@@ -392,9 +472,19 @@ fn family(params: f64) -> Result<Model, PlanError> {
         intermediate_size: (hidden as f64 * 3.5 / 256.0).round() as u64 * 256,
         ..crate::model::models()[0].clone()
     };
-    let with = |hidden: u64| Model { gated: true, tied: false, vocab_size: 128_256, seq_len: 8192, ..with(hidden) };
+    let with = |hidden: u64| Model {
+        gated: true,
+        tied: false,
+        vocab_size: 128_256,
+        seq_len: 8192,
+        ..with(hidden)
+    };
     (1..=1024)
         .map(|i| with(i * 128))
-        .min_by(|a, b| (a.params() - params).abs().total_cmp(&(b.params() - params).abs()))
-        .ok_or_else(|| value("params", params, "no model of that size"))
+        .min_by(|a, b| {
+            (a.params() - params)
+                .abs()
+                .total_cmp(&(b.params() - params).abs())
+        })
+        .ok_or_else(|| value("params", &params, "no model of that size"))
 }

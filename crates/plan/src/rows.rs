@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::fitted::Fitted;
 use crate::gpu::{Cluster, Generation, Precision, find_gpu};
 use crate::layout::{FUSED, Layout, NEWEST, Recompute, Run, Sharding, Software};
+use crate::memory::memory;
 use crate::model::{Model, models};
 
 /// A CSV file's rows by the header's names (RFC 4180; lines that are empty are left out).
@@ -39,7 +41,9 @@ pub fn parse_csv(text: &str) -> Result<Vec<BTreeMap<String, String>>, String> {
         record.push(field);
         records.push(record);
     }
-    let mut records = records.into_iter().filter(|r| r.iter().any(|f| !f.trim().is_empty()));
+    let mut records = records
+        .into_iter()
+        .filter(|r| r.iter().any(|f| !f.trim().is_empty()));
     let header = records.next().ok_or("the file is empty")?;
     Ok(records
         .map(|r| {
@@ -106,7 +110,10 @@ impl Fields<'_> {
     }
 
     fn number(&self, name: &str) -> Option<f64> {
-        self.text(name).parse().ok().filter(|v: &f64| v.is_finite() && *v > 0.0)
+        self.text(name)
+            .parse()
+            .ok()
+            .filter(|v: &f64| v.is_finite() && *v > 0.0)
     }
 
     fn count(&self, name: &str) -> Option<u64> {
@@ -117,7 +124,9 @@ impl Fields<'_> {
 /// Reads the rows of a file of runs (columns as in `runs.csv`, or those of the single-node A100 file).
 pub fn read_rows(text: &str) -> Result<Vec<Row>, String> {
     let records = parse_csv(text)?;
-    let single = records.first().is_some_and(|r| r.contains_key("iteration time (ms)"));
+    let single = records
+        .first()
+        .is_some_and(|r| r.contains_key("iteration time (ms)"));
     if let Some(first) = records.first()
         && !single
         && !first.contains_key("gpu_kind")
@@ -127,7 +136,13 @@ pub fn read_rows(text: &str) -> Result<Vec<Row>, String> {
     Ok(records
         .iter()
         .enumerate()
-        .map(|(i, r)| if single { single_node(i, &Fields(r)) } else { row(&Fields(r)) })
+        .map(|(i, r)| {
+            if single {
+                single_node(i, &Fields(r))
+            } else {
+                row(&Fields(r))
+            }
+        })
         .collect())
 }
 
@@ -147,7 +162,10 @@ fn row(f: &Fields<'_>) -> Row {
 
 /// Letters and digits of a name alone, in lower case.
 fn plain(name: &str) -> String {
-    name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
+    name.to_lowercase()
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect()
 }
 
 /// The built-in model that a row's words begin with.
@@ -155,7 +173,11 @@ fn known_model(words: &str) -> Option<&'static Model> {
     let words = plain(words);
     models()
         .iter()
-        .flat_map(|m| std::iter::once(&m.name).chain(&m.aliases).map(move |n| (plain(n), m)))
+        .flat_map(|m| {
+            std::iter::once(&m.name)
+                .chain(&m.aliases)
+                .map(move |n| (plain(n), m))
+        })
         .filter(|(n, _)| words.starts_with(n.as_str()))
         .max_by_key(|(n, _)| n.len())
         .map(|(_, m)| m)
@@ -182,8 +204,14 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
         }
         return Ok(m);
     }
-    let need = |name: &str| f.count(name).ok_or(format!("no {name}, and no known model"));
-    let (hidden, layers) = (need("hidden")?, layers.ok_or("no layers, and no known model")?);
+    let need = |name: &str| {
+        f.count(name)
+            .ok_or(format!("no {name}, and no known model"))
+    };
+    let (hidden, layers) = (
+        need("hidden")?,
+        layers.ok_or("no layers, and no known model")?,
+    );
     let experts = f.count("experts").unwrap_or(0);
     let ffn = need("ffn").unwrap_or(4 * hidden);
     // Published sweeps that leave the head count open use heads of 128.
@@ -221,27 +249,30 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
 
 fn precision(f: &Fields<'_>, gpu: &crate::gpu::Gpu) -> Precision {
     let wanted = match f.text("precision_kind") {
-        "fp8" => Precision::Fp8,
         "mxfp8" => Precision::Mxfp8,
         "nvfp4" => Precision::Nvfp4,
         // Columns whose heading was ambiguous hold 8-bit runs.
-        "ambiguous" => Precision::Fp8,
+        "fp8" | "ambiguous" => Precision::Fp8,
         _ => Precision::Bf16,
     };
-    if gpu.peak(wanted).is_some() { wanted } else { Precision::Bf16 }
+    if gpu.peak(wanted).is_some() {
+        wanted
+    } else {
+        Precision::Bf16
+    }
 }
 
 /// Year of a container release named like 25.09 anywhere in `text`.
 fn release_year(text: &str) -> Option<f64> {
-    let b = text.as_bytes();
-    (0..b.len().saturating_sub(4)).find_map(|i| {
-        let w = &b[i..i + 5];
-        let digits = [0, 1, 3, 4].iter().all(|j| w[*j].is_ascii_digit()) && w[2] == b'.';
-        let starts = i == 0 || !b[i - 1].is_ascii_digit();
-        let (year, month) = (f64::from((w[0].wrapping_sub(b'0')) * 10 + w[1].wrapping_sub(b'0')),
-            f64::from((w[3].wrapping_sub(b'0')).wrapping_mul(10).wrapping_add(w[4].wrapping_sub(b'0'))));
-        (digits && starts && (22.0..40.0).contains(&year) && (1.0..=12.0).contains(&month))
-            .then(|| 2000.0 + year + month / 12.0)
+    let bytes = text.as_bytes();
+    bytes.windows(5).enumerate().find_map(|(i, w)| {
+        let digit = |j: usize| w[j].is_ascii_digit().then(|| f64::from(w[j] - b'0'));
+        if w[2] != b'.' || i > 0 && bytes[i - 1].is_ascii_digit() {
+            return None;
+        }
+        let (year, month) = (digit(0)? * 10.0 + digit(1)?, digit(3)? * 10.0 + digit(4)?);
+        ((22.0..40.0).contains(&year) && (1.0..=12.0).contains(&month))
+            .then_some(2000.0 + year + month / 12.0)
     })
 }
 
@@ -251,7 +282,9 @@ fn software(f: &Fields<'_>, gpu: &crate::gpu::Gpu, sharding: &str) -> Software {
     // Its layers are written by hand in CUDA, each a fused kernel.
     let by_hand = source.contains("llm.c");
     let fp16 = f.text("precision").contains("fp16");
-    let fully_sharded = ["FSDP", "HSDP", "SHARD"].iter().any(|s| sharding.contains(s));
+    let fully_sharded = ["FSDP", "HSDP", "SHARD"]
+        .iter()
+        .any(|s| sharding.contains(s));
     let before_flash = matches!(gpu.generation, Generation::Volta | Generation::Ampere)
         && !fully_sharded
         && (fp16 || sharding == "ZeRO-1" && f.count("pp").unwrap_or(1) > 1);
@@ -264,11 +297,13 @@ fn software(f: &Fields<'_>, gpu: &crate::gpu::Gpu, sharding: &str) -> Software {
         };
     }
     let release = release_year(f.text("id")).or_else(|| release_year(&source));
-    let tensor_overlap = words.contains("asynctp")
-        || release.is_some() && !words.contains("vanillatp");
+    let tensor_overlap =
+        words.contains("asynctp") || release.is_some() && !words.contains("vanillatp");
     Software {
         compiled: words.contains("compile") || by_hand,
-        dp_overlap: gpu.generation != Generation::Ampere || fully_sharded || words.contains("parallel block"),
+        dp_overlap: gpu.generation != Generation::Ampere
+            || fully_sharded
+            || words.contains("parallel block"),
         eager: fully_sharded && release.is_none() && !by_hand && !words.contains("compile"),
         first_attention: f.text("model").starts_with("MPT"),
         slow_casts: f.text("precision").contains("rowwise"),
@@ -289,8 +324,12 @@ fn sharding(words: &str, modern: bool) -> Sharding {
     match words {
         w if w.contains("HSDP") => Sharding::Hsdp,
         w if w.contains("SHARD_GRAD_OP") => Sharding::Zero2,
-        w if w.contains("FSDP") || w.contains("FULL_SHARD") || w.contains("ZeRO-3") => Sharding::Zero3,
-        w if w.contains("ZeRO-2") || w.contains("ZeRO-1") || w.contains("distributed") => Sharding::Zero1,
+        w if w.contains("FSDP") || w.contains("FULL_SHARD") || w.contains("ZeRO-3") => {
+            Sharding::Zero3
+        }
+        w if w.contains("ZeRO-2") || w.contains("ZeRO-1") || w.contains("distributed") => {
+            Sharding::Zero1
+        }
         // What Megatron does unless told otherwise, for some years now.
         "" if modern => Sharding::Zero1,
         _ => Sharding::None,
@@ -304,12 +343,32 @@ fn recompute(f: &Fields<'_>) -> Recompute {
             // Where both shares of peak are published, their ratio says how much of the forward pass
             // (a third of the model's FLOPs) was computed again.
             match (f.number("mfu_pct"), f.number("hfu_pct")) {
-                (Some(m), Some(h)) if h > m * 1.06 => Recompute::Share((3.0 * (h / m - 1.0)).min(1.0)),
+                (Some(m), Some(h)) if h > m * 1.06 => {
+                    Recompute::Share((3.0 * (h / m - 1.0)).min(1.0))
+                }
                 _ => Recompute::Selective,
             }
         }
         _ => Recompute::None,
     }
+}
+
+/// What must be computed again for a run to fit, where nobody says what was: nothing, what is cheap, or
+/// as small a share of layers as will do, in eighths.
+fn needed_recompute(run: &Run) -> Recompute {
+    let prior = Fitted::prior();
+    let mut run = run.clone();
+    let shares = (1..8).map(|n| Recompute::Share(f64::from(n) / 8.0));
+    for recompute in [Recompute::None, Recompute::Selective]
+        .into_iter()
+        .chain(shares)
+    {
+        run.layout.recompute = recompute;
+        if memory(&run, &prior).total_gib <= run.cluster.gpu.memory_gib {
+            return run.layout.recompute;
+        }
+    }
+    Recompute::Full
 }
 
 fn case(f: &Fields<'_>) -> Result<Case, String> {
@@ -326,7 +385,11 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
     // Micro-batches a step, where a row says so instead of the batch.
     let words = f.text("notes");
     let count = words.split("(micro-batch count) = ").nth(1).and_then(|w| {
-        w.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
+        w.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse::<u64>()
+            .ok()
     });
     let mut micro_batch = match (f.count("micro_batch"), count) {
         (Some(n), _) => n,
@@ -345,7 +408,9 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
         // torchtitan's local batch, which its schedule splits into one micro-batch a stage.
         micro_batch /= pp;
     }
-    let seq = f.count("seq").unwrap_or(if software.flash { 4096 } else { 1024 });
+    let seq = f
+        .count("seq")
+        .unwrap_or(if software.flash { 4096 } else { 1024 });
     let mut cluster = Cluster::of(gpu, gpus);
     if let Some(n) = f.count("gpus_per_node") {
         cluster.gpus_per_node = n.min(1024) as u32;
@@ -353,7 +418,7 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
     if let Some(n) = f.number("node_gbps") {
         cluster.node_gbps = n;
     }
-    let run = Run {
+    let mut run = Run {
         layout: Layout {
             tp,
             pp,
@@ -369,7 +434,10 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
             dp,
             cp,
             ep: f.count("ep").unwrap_or(1),
-            sharding: sharding(sharded, gpu.generation != Generation::Ampere && software.flash),
+            sharding: sharding(
+                sharded,
+                gpu.generation != Generation::Ampere && software.flash,
+            ),
             micro_batch,
             recompute: recompute(f),
         },
@@ -382,10 +450,14 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
         imbalance: 1.0,
     };
     run.check().map_err(|e| e.to_string())?;
+    if f.text("recompute").starts_with("unpublished") {
+        run.layout.recompute = needed_recompute(&run);
+    }
     let tokens = run.tokens();
     let mut measured = Measured {
         step_s: f.number("step_time_s").or_else(|| {
-            f.number("tokens_per_s_per_gpu").map(|t| tokens / t / gpus as f64)
+            f.number("tokens_per_s_per_gpu")
+                .map(|t| tokens / t / gpus as f64)
         }),
         memory_gib: f.number("mem_GiB"),
     };
@@ -414,21 +486,33 @@ fn case(f: &Fields<'_>) -> Result<Case, String> {
 /// a chunk where that divides, else one.
 fn interleaving(model: &Model, pp: u64) -> u64 {
     let layers = model.num_hidden_layers / pp.max(1);
-    if layers.is_multiple_of(2) { (layers / 2).max(1) } else { layers.max(1) }
+    if layers.is_multiple_of(2) {
+        (layers / 2).max(1)
+    } else {
+        layers.max(1)
+    }
 }
 
 /// FLOPs of a step by Megatron's formula (Narayanan et al. 2021, equation 3), in which `passes` is 3,
 /// or 4 with recomputation, and attention is counted without the causal half.
 fn megatron_flops(run: &Run, passes: f64) -> f64 {
     let m = &run.model;
-    let (l, h, s) = (m.num_hidden_layers as f64, m.hidden_size as f64, run.seq as f64);
+    let (l, h, s) = (
+        m.num_hidden_layers as f64,
+        m.hidden_size as f64,
+        run.seq as f64,
+    );
     let (b, v) = (run.global_batch as f64, m.vocab_size as f64);
     24.0 * passes * b * s * l * h * h * (1.0 + s / (6.0 * h)) + 6.0 * b * s * h * v
 }
 
 /// What a published TFLOP/s counts: with full recomputation of that time, the fourth pass too.
 fn counted_flops(run: &Run) -> f64 {
-    let passes = if run.layout.recompute == Recompute::Full { 4.0 } else { 3.0 };
+    let passes = if run.layout.recompute == Recompute::Full {
+        4.0
+    } else {
+        3.0
+    };
     megatron_flops(run, passes)
 }
 
@@ -487,6 +571,9 @@ fn single_node(i: usize, f: &Fields<'_>) -> Row {
         gpu_kind: gpu.name.clone(),
         fit: true,
         run,
-        measured: Measured { step_s: step, memory_gib: None },
+        measured: Measured {
+            step_s: step,
+            memory_gib: None,
+        },
     })
 }

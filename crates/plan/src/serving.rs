@@ -109,7 +109,9 @@ pub fn serve(d: &Demand, fitted: &Fitted) -> Result<Vec<Way>, PlanError> {
     };
     let mut ways: Vec<Way> = Vec::new();
     let mut nearest: Option<(f64, String)> = None;
-    let limit = u64::from(d.gpu.nvlink_domain).min(d.model.num_attention_heads).min(72);
+    let limit = u64::from(d.gpu.nvlink_domain)
+        .min(d.model.num_attention_heads)
+        .min(72);
     let (mut least, available) = (f64::INFINITY, d.gpu.memory_gib * FILL);
     for tp in (0..7).map(|i| 1_u64 << i).take_while(|t| *t <= limit) {
         let weights = d.model.params() * width / tp as f64 / GIB;
@@ -164,7 +166,10 @@ const GIB: f64 = 1_073_741_824.0;
 
 /// Batch sizes to try, up to `most`.
 fn batches(most: u64) -> Vec<u64> {
-    let mut sizes: Vec<u64> = (0..13).map(|i| 1_u64 << i).take_while(|b| *b <= most).collect();
+    let mut sizes: Vec<u64> = (0..13)
+        .map(|i| 1_u64 << i)
+        .take_while(|b| *b <= most)
+        .collect();
     if most > 0 && sizes.last() != Some(&most) {
         sizes.push(most);
     }
@@ -178,9 +183,7 @@ fn way(d: &Demand, fitted: &Fitted, tp: u64, batch: u64, weights: f64, cache: f6
     let cluster = Cluster::of(&d.gpu, tp);
     let group = Group::new(&cluster, fitted, tp, 1);
     let layers = m.num_hidden_layers as f64;
-    let sums = |tokens: f64| {
-        2.0 * layers * group.all_reduce(tokens * m.hidden_size as f64 * 2.0)
-    };
+    let sums = |tokens: f64| 2.0 * layers * group.all_reduce(tokens * m.hidden_size as f64 * 2.0);
     // Weights that a batch touches: each token goes to some of the experts.
     let touched = if m.is_moe() {
         let share = m.num_experts_per_tok as f64 / m.num_experts as f64;
@@ -200,7 +203,8 @@ fn way(d: &Demand, fitted: &Fitted, tp: u64, batch: u64, weights: f64, cache: f6
     let step = smooth_max(read, compute(b)) + sums(b) + STEP_S;
     let heads = m.num_attention_heads as f64 * (m.qk_dim() + m.v_dim()) as f64 / t;
     let inner = 2.0 * d.prompt_tokens * heads * m.mean_keys(d.prompt_tokens) * layers;
-    let prefill = compute(d.prompt_tokens) + kernels.attention(inner, true) + sums(d.prompt_tokens) + STEP_S;
+    let prefill =
+        compute(d.prompt_tokens) + kernels.attention(inner, true) + sums(d.prompt_tokens) + STEP_S;
     // A request takes its prompt's time alone and its share of each step.
     let each = prefill + d.answer_tokens * step / b;
     let per_replica = 1.0 / each;
@@ -235,13 +239,22 @@ pub fn text(d: &Demand, ways: &[Way]) -> String {
     let _ = writeln!(
         o,
         "{} on {} in {}: {:.1} requests/s of {:.0} tokens, answers of {:.0}",
-        d.model.name, d.gpu.name, d.precision.name(), d.requests_per_s, d.prompt_tokens, d.answer_tokens
+        d.model.name,
+        d.gpu.name,
+        d.precision.name(),
+        d.requests_per_s,
+        d.prompt_tokens,
+        d.answer_tokens
     );
     if let Some(w) = ways.first() {
         let _ = writeln!(
             o,
             "\n  {} replicas of {} GPUs, {} in all, {} a day, {:.2} USD a million answered tokens",
-            w.replicas, w.tp, w.gpus, crate::text::dollars(w.usd_per_day), w.usd_per_million
+            w.replicas,
+            w.tp,
+            w.gpus,
+            crate::text::dollars(w.usd_per_day),
+            w.usd_per_million
         );
         let _ = writeln!(
             o,
@@ -254,7 +267,11 @@ pub fn text(d: &Demand, ways: &[Way]) -> String {
             w.weights_gib, w.cache_gib, w.batch, d.gpu.memory_gib
         );
     }
-    let _ = writeln!(o, "\n  {:>4} {:>6} {:>9} {:>7} {:>9} {:>9} {:>12}", "tp", "batch", "replicas", "GPUs", "ttft ms", "tpot ms", "USD/million");
+    let _ = writeln!(
+        o,
+        "\n  {:>4} {:>6} {:>9} {:>7} {:>9} {:>9} {:>12}",
+        "tp", "batch", "replicas", "GPUs", "ttft ms", "tpot ms", "USD/million"
+    );
     for w in ways {
         let _ = writeln!(
             o,

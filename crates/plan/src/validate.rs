@@ -47,7 +47,11 @@ pub fn predict(case: &Case, fitted: &Fitted) -> RowResult {
     let run = &case.run;
     let moe = run.model.is_moe();
     let convert = |step: f64| {
-        if moe { run.tokens() / step / run.cluster.gpus as f64 } else { step }
+        if moe {
+            run.tokens() / step / run.cluster.gpus as f64
+        } else {
+            step
+        }
     };
     let predicted = convert(step_time(run, fitted).total_s);
     let measured = case.measured.step_s.map(convert);
@@ -57,15 +61,20 @@ pub fn predict(case: &Case, fitted: &Fitted) -> RowResult {
         id: case.id.clone(),
         group: case.group.clone(),
         moe,
-        unit: if moe { "tokens_per_s_per_gpu" } else { "step_s" },
+        unit: if moe {
+            "tokens_per_s_per_gpu"
+        } else {
+            "step_s"
+        },
         measured,
         predicted: Some(predicted),
         error_pct: measured.map(|m| error_pct(predicted, m)),
         memory_measured_gib: held,
         memory_predicted_gib: Some(memory),
         memory_error_pct: held.map(|m| error_pct(memory, m)),
-        reason: (measured.is_none())
-            .then(|| "no step time, tokens a second, TFLOP/s or share of peak was measured".to_owned()),
+        reason: (measured.is_none()).then(|| {
+            "no step time, tokens a second, TFLOP/s or share of peak was measured".to_owned()
+        }),
     }
 }
 
@@ -78,7 +87,11 @@ pub fn predict_rows(rows: &[Row], fitted: &Fitted) -> Vec<RowResult> {
                 id: s.id.clone(),
                 group: s.group.clone(),
                 moe: s.moe,
-                unit: if s.moe { "tokens_per_s_per_gpu" } else { "step_s" },
+                unit: if s.moe {
+                    "tokens_per_s_per_gpu"
+                } else {
+                    "step_s"
+                },
                 measured: s.measured,
                 predicted: None,
                 error_pct: None,
@@ -192,6 +205,35 @@ pub fn leave_out(cases: &[Case], start: &Fitted) -> BTreeMap<String, Fitted> {
         .collect()
 }
 
+/// What was measured again and again with newer software.
+fn configuration(case: &Case) -> String {
+    let r = &case.run;
+    format!(
+        "{} {} {} {} {} {} {}",
+        case.group,
+        r.model.name,
+        case.gpu_kind,
+        r.cluster.gpus,
+        r.precision.name(),
+        r.seq,
+        if r.model.is_moe() { 0 } else { r.global_batch }
+    )
+}
+
+/// When its software was released, in thousandths of a year; only some sources tell.
+fn year(case: &Case) -> u64 {
+    if case.group.contains("bridge") {
+        (case.run.software.year * 1000.0) as u64
+    } else {
+        0
+    }
+}
+
+/// Sums before groups, then group, GPU kind and what is compared.
+type Key = (u8, String, String, &'static str);
+/// Errors with the group in the fit, and without.
+type Pair = (Vec<f64>, Vec<f64>);
+
 /// Compares all rows marked for it.
 pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
     let mut skipped: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -204,7 +246,12 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
         }
     }
     let without = leave_out(&cases, fitted);
-    let mut table: BTreeMap<(u8, String, String, &'static str), (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+    for case in &cases {
+        let latest = newest.entry(configuration(case)).or_default();
+        *latest = (*latest).max(year(case));
+    }
+    let mut table: BTreeMap<Key, Pair> = BTreeMap::new();
     for case in &cases {
         let with = predict(case, fitted);
         let left = predict(case, without.get(&case.group).unwrap_or(fitted));
@@ -213,6 +260,14 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
             let mut keys = vec![(1, case.group.clone(), case.gpu_kind.clone(), kind)];
             if case.group != SINGLE {
                 keys.push((0, "all".to_owned(), String::new(), kind));
+                if newest.get(&configuration(case)) == Some(&year(case)) {
+                    keys.push((
+                        0,
+                        "all, newest release of each".to_owned(),
+                        String::new(),
+                        kind,
+                    ));
+                }
             }
             for key in keys {
                 let entry = table.entry(key).or_default();
@@ -220,7 +275,11 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
                 entry.1.push(b);
             }
         };
-        add(if with.moe { "moe" } else { "dense" }, with.error_pct, left.error_pct);
+        add(
+            if with.moe { "moe" } else { "dense" },
+            with.error_pct,
+            left.error_pct,
+        );
         add("memory", with.memory_error_pct, left.memory_error_pct);
     }
     let lines = table
@@ -245,11 +304,17 @@ fn choices(cases: &[Case], without: &BTreeMap<String, Fitted>) -> Vec<Choice> {
     let mut sweeps: BTreeMap<String, Vec<(&Case, f64)>> = BTreeMap::new();
     for c in cases {
         let swept = ["bloom-prequel", "vtrain-multi"].contains(&c.group.as_str());
-        let (true, Some(step)) = (swept, c.measured.step_s) else { continue };
+        let (true, Some(step)) = (swept, c.measured.step_s) else {
+            continue;
+        };
         let m = &c.run.model;
         let key = format!(
             "{}: {} layers of {}, {} heads, {} GPUs, batch {}",
-            c.group, m.num_hidden_layers, m.hidden_size, m.num_attention_heads, c.run.cluster.gpus,
+            c.group,
+            m.num_hidden_layers,
+            m.hidden_size,
+            m.num_attention_heads,
+            c.run.cluster.gpus,
             c.run.global_batch
         );
         sweeps.entry(key).or_default().push((c, step));
@@ -257,14 +322,18 @@ fn choices(cases: &[Case], without: &BTreeMap<String, Fitted>) -> Vec<Choice> {
     sweeps
         .into_iter()
         .filter_map(|(sweep, rows)| {
-            let layouts: BTreeSet<String> =
-                rows.iter().map(|(c, _)| format!("{:?}", c.run.layout)).collect();
+            let layouts: BTreeSet<String> = rows
+                .iter()
+                .map(|(c, _)| format!("{:?}", c.run.layout))
+                .collect();
             if layouts.len() < 4 {
                 return None;
             }
             let fitted = without.get(&rows[0].0.group)?;
             let predicted = |c: &Case| step_time(&c.run, fitted).total_s;
-            let chosen = rows.iter().min_by(|a, b| predicted(a.0).total_cmp(&predicted(b.0)))?;
+            let chosen = rows
+                .iter()
+                .min_by(|a, b| predicted(a.0).total_cmp(&predicted(b.0)))?;
             let best = rows.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
             Some(Choice {
                 sweep,
@@ -286,12 +355,20 @@ pub fn markdown(report: &Report) -> String {
     );
     for l in &report.lines {
         let e = |e: &Errors| {
-            format!("{:.1} | {:.1} | {:.1} | {:+.1}", e.mean_pct, e.p90_pct, e.worst_pct, e.bias_pct)
+            format!(
+                "{:.1} | {:.1} | {:.1} | {:+.1}",
+                e.mean_pct, e.p90_pct, e.worst_pct, e.bias_pct
+            )
         };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} |",
-            l.group, l.gpu_kind, l.kind, l.fitted.rows, e(&l.fitted), e(&l.left_out)
+            l.group,
+            l.gpu_kind,
+            l.kind,
+            l.fitted.rows,
+            e(&l.fitted),
+            e(&l.left_out)
         );
     }
     out.push_str(
@@ -321,14 +398,25 @@ pub fn rows_markdown(rows: &[RowResult]) -> String {
     let n = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.2}"));
     for r in rows {
         if let (None, Some(reason)) = (r.predicted, &r.reason) {
-            let _ = writeln!(out, "| {} | {} | skipped: {reason} | | | | | | |", r.id, r.group);
+            let _ = writeln!(
+                out,
+                "| {} | {} | skipped: {reason} | | | | | | |",
+                r.id, r.group
+            );
             continue;
         }
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            r.id, r.group, r.unit, n(r.measured), n(r.predicted), n(r.error_pct),
-            n(r.memory_measured_gib), n(r.memory_predicted_gib), n(r.memory_error_pct)
+            r.id,
+            r.group,
+            r.unit,
+            n(r.measured),
+            n(r.predicted),
+            n(r.error_pct),
+            n(r.memory_measured_gib),
+            n(r.memory_predicted_gib),
+            n(r.memory_error_pct)
         );
     }
     out

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
-pub(crate) use self::plan::{Plan, PlanFlags, PlanWhat};
+pub(crate) use self::plan::{Plan, PlanFlags, PlanServe, PlanWhat, Scheduler};
 pub(crate) use self::serve::{
     Backup, Doctor, Key, KeyCreate, KeyRevoke, ReadDocument, Restore, Serve,
 };
@@ -213,6 +213,9 @@ something is wrong; a warning is none.")]
   terang plan --gpu h100 --gpus 16384 --model llama3-405b --tokens 15.6T --fix tp=8,pp=16
   terang plan --gpu v100 --gpus 10000 --network 400Gb --model gpt3-175b --tokens 300B --json
   terang plan --file run.toml
+  terang plan --gpu h100 --gpus 10000 --model grok-1 --tokens 10T --html plan.html
+  terang plan --gpu h100 --gpus 1024 --model llama3-70b --tokens 2T --emit slurm > train.sbatch
+  terang plan serve --model grok-1 --gpu h100 --people 10M
   terang plan validate measurements/
 
 No GPU is needed. Models are the built-in ones (an unknown name lists the nearest) or a config.json.

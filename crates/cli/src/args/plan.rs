@@ -19,6 +19,27 @@ pub(crate) struct Plan {
 /// What `terang plan` does besides planning a run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanWhat {
+    /// Plan the serving of a model: replicas, memory, latency, cost
+    #[command(after_help = "Examples:
+  terang plan serve --model grok-1 --gpu h100 --people 10M
+  terang plan serve --model llama3-70b --gpu h200 --requests 20 --ttft-ms 500 --tpot-ms 30 --json
+
+--people counts who asks in a day: each --asks times, a tenth of a day's requests in its busiest hour.")]
+    Serve(PlanServe),
+    /// Two runs side by side
+    #[command(after_help = "Examples:
+  terang plan compare h100.toml b200.toml")]
+    Compare {
+        /// The first run's TOML file
+        #[arg(value_name = "A")]
+        first: PathBuf,
+        /// The second run's TOML file
+        #[arg(value_name = "B")]
+        second: PathBuf,
+        /// Give JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare predictions with published measurements
     #[command(after_help = "Examples:
   terang plan validate measurements/
@@ -34,6 +55,61 @@ group left out of the fit in turn. Of a file every row is predicted.")]
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What to serve, to how many, how fast.
+#[derive(Debug, Args)]
+pub(crate) struct PlanServe {
+    /// Built-in model, or a config.json
+    #[arg(short, long, value_name = "NAME|PATH")]
+    pub(crate) model: String,
+    /// GPU kind
+    #[arg(long, value_name = "KIND", default_value = "h100")]
+    pub(crate) gpu: String,
+    /// Format of weights and products: bf16, fp8, mxfp8 or nvfp4
+    #[arg(long, value_name = "FORMAT", default_value = "bf16")]
+    pub(crate) precision: String,
+    /// Requests a second at the busiest time
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "people",
+        conflicts_with = "people"
+    )]
+    pub(crate) requests: Option<String>,
+    /// People who ask in a day, in the place of --requests
+    #[arg(long, value_name = "N")]
+    pub(crate) people: Option<String>,
+    /// How often each of them asks
+    #[arg(long, value_name = "N", default_value_t = 5.0)]
+    pub(crate) asks: f64,
+    /// Tokens of a prompt, the conversation before it included
+    #[arg(long, value_name = "N", default_value_t = 1500.0)]
+    pub(crate) prompt: f64,
+    /// Tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 400.0)]
+    pub(crate) answer: f64,
+    /// Time to the first token that is allowed, ms
+    #[arg(long, value_name = "MS", default_value_t = 1000.0)]
+    pub(crate) ttft_ms: f64,
+    /// Time between tokens that is allowed, ms
+    #[arg(long, value_name = "MS", default_value_t = 50.0)]
+    pub(crate) tpot_ms: f64,
+    /// Rent of a GPU, USD an hour
+    #[arg(long, value_name = "USD")]
+    pub(crate) price: Option<f64>,
+    /// Give JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The scheduler that a launch file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scheduler {
+    /// A batch script.
+    Slurm,
+    /// A job and its service.
+    Kubernetes,
 }
 
 /// A run, in words.
@@ -87,7 +163,16 @@ pub(crate) struct PlanFlags {
     /// Failures by 1,000 days of a node
     #[arg(long, value_name = "N")]
     pub(crate) failures: Option<f64>,
+    /// Spare nodes; those that the layout leaves over when absent
+    #[arg(long, value_name = "N")]
+    pub(crate) spares: Option<u64>,
     /// Give one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page with plots to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Print a launch file with the layout in the place of the report
+    #[arg(long, value_name = "SCHEDULER", conflicts_with = "json")]
+    pub(crate) emit: Option<Scheduler>,
 }

@@ -33,7 +33,12 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> Problem {
         ErrorKind::UnknownArgument => Msg::UsageUnknownArgument { argument, verb },
         ErrorKind::InvalidSubcommand => {
             let argument = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            match context(ContextKind::SuggestedSubcommand) {
+            // clap gives all that are near, the nearest last.
+            let nearest = match error.get(ContextKind::SuggestedSubcommand) {
+                Some(ContextValue::Strings(list)) => list.last().cloned(),
+                _ => context(ContextKind::SuggestedSubcommand),
+            };
+            match nearest {
                 Some(nearest) => Msg::UsageUnknownVerbNear { argument, nearest },
                 None => Msg::UsageUnknownVerb { argument },
             }

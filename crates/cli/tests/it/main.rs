@@ -15,6 +15,7 @@ mod documents;
 mod download;
 mod hub;
 mod models;
+mod plan;
 mod real;
 mod refused;
 #[cfg(unix)]

@@ -26,7 +26,12 @@ pub struct Kernels<'a> {
 
 impl<'a> Kernels<'a> {
     /// The rates of `gpu` for products in `precision` (16 bit where the chip lacks it).
-    pub fn new(gpu: &'a Gpu, precision: Precision, software: &Software, fitted: &'a Fitted) -> Self {
+    pub fn new(
+        gpu: &'a Gpu,
+        precision: Precision,
+        software: &Software,
+        fitted: &'a Fitted,
+    ) -> Self {
         let f = fitted;
         let share = f.kind_factor(gpu)
             * match gpu.generation {
@@ -68,7 +73,7 @@ impl<'a> Kernels<'a> {
             bf16: peak * share,
             low: low.max(peak * share),
             memory: gpu.memory_gbs * 1e9 * f.memory,
-            flash: peak * flash,
+            flash: peak * flash * gpu.attention_factor,
             unfused: peak * f.attention_unfused,
         }
     }
@@ -81,7 +86,8 @@ impl<'a> Kernels<'a> {
         }
         let f = self.fitted;
         let rate = if low { self.low } else { self.bf16 };
-        let waves = groups * (m / TILE.0).max(1.0) * (n / TILE.1).max(1.0) / f64::from(self.gpu.sms);
+        let waves =
+            groups * (m / TILE.0).max(1.0) * (n / TILE.1).max(1.0) / f64::from(self.gpu.sms);
         // A tile that is not full costs as much as one that is.
         let fill = (m / TILE.0).min(1.0) * (n / TILE.1).min(1.0);
         let share = waves / (waves + f.wave_half) * k / (k + f.k_half) * fill;

@@ -166,7 +166,11 @@ impl<'a> Layers<'a> {
             Pass::Forward => self.kernels.product(m, n, k, groups, low, 2.0),
             Pass::Backward => {
                 // A weight's gradient is added to what earlier micro-batches left: read and written.
-                let sum = if self.run.software.fp32_gradients { 8.0 } else { 4.0 };
+                let sum = if self.run.software.fp32_gradients {
+                    8.0
+                } else {
+                    4.0
+                };
                 self.kernels.product(m, k, n, groups, low, 2.0)
                     + self.kernels.product(k, n, m, groups, low, sum)
             }
@@ -215,7 +219,9 @@ impl<'a> Layers<'a> {
                 Pass::Forward => 1.0,
                 Pass::Backward => 2.5,
             };
-            return self.kernels.attention(work * flops * m.mean_keys(seq), true);
+            return self
+                .kernels
+                .attention(work * flops * m.mean_keys(seq), true);
         }
         // Unfused: whole scores, which the products, the masked softmax and the dropout write and
         // read: 8 bytes a score forward and 12 backward, 5 more each with dropout and its mask.
@@ -225,7 +231,9 @@ impl<'a> Layers<'a> {
             Pass::Backward => (2.0, 12.0 + mask),
         };
         self.kernels.attention(work * flops * seq, false)
-            + self.kernels.move_bytes(bytes * self.tokens * a * seq * self.fitted.scores)
+            + self
+                .kernels
+                .move_bytes(bytes * self.tokens * a * seq * self.fitted.scores)
     }
 
     /// Bytes that norms, residuals and activations move.
@@ -257,7 +265,11 @@ impl<'a> Layers<'a> {
         if self.run.precision != Precision::Bf16 {
             // Each product's input is read in 16 bit and written in 8, once as it is and once
             // transposed for the weight's gradient.
-            let copies = if moe { m.num_experts_per_tok as f64 } else { 1.0 };
+            let copies = if moe {
+                m.num_experts_per_tok as f64
+            } else {
+                1.0
+            };
             let inputs = h * (1.0 + copies) + (heads + inner) / self.t;
             let slow = if s.slow_casts { f.cast_slow } else { 1.0 };
             let cast = match self.run.precision {
@@ -279,7 +291,11 @@ impl<'a> Layers<'a> {
         let s = &self.run.software;
         let bytes = self.tokens * self.run.model.hidden_size as f64 * 2.0;
         let sums = if s.parallel_block { 1.0 } else { 2.0 };
-        let exposed = if s.tp_overlap { self.fitted.tp_exposed } else { 1.0 };
+        let exposed = if s.tp_overlap {
+            self.fitted.tp_exposed
+        } else {
+            1.0
+        };
         sums * self.tensor.all_reduce(bytes) * exposed
     }
 
@@ -320,15 +336,23 @@ impl<'a> Layers<'a> {
         time.products +=
             self.mlp(per_expert, m.moe_intermediate_size as f64, local, pass) / f.grouped;
         if m.shared_intermediate_size > 0 {
-            time.products +=
-                self.mlp(self.tokens, m.shared_intermediate_size as f64 / self.t, 1.0, pass);
+            time.products += self.mlp(
+                self.tokens,
+                m.shared_intermediate_size as f64 / self.t,
+                1.0,
+                pass,
+            );
         }
         // Tokens are sorted to experts and back: read and written twice.
         let routed = tokens * k * h * self.run.imbalance;
         let passes = if pass == Pass::Forward { 1.0 } else { 1.5 };
         time.pointwise += passes * self.kernels.move_bytes(routed * 8.0 * f.permute) * age;
         let bytes = routed * 2.0;
-        let exposed = if self.run.software.ep_overlap { f.ep_exposed } else { 1.0 };
+        let exposed = if self.run.software.ep_overlap {
+            f.ep_exposed
+        } else {
+            1.0
+        };
         time.expert += 2.0 * self.expert.all_to_all(bytes, k) * exposed * age;
     }
 }

@@ -56,7 +56,10 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     // All layers of one micro-batch, forward and backward.
     let mut all = LayerTime::default();
     let mut forward = 0.0;
-    for (moe, count) in [(false, run.model.dense_layers()), (true, run.model.moe_layers())] {
+    for (moe, count) in [
+        (false, run.model.dense_layers()),
+        (true, run.model.moe_layers()),
+    ] {
         if count > 0 {
             let (f, b) = layers.layer(moe);
             all.add(&f, count as f64);
@@ -79,13 +82,21 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     let fill = ((sum - stage) / vpp).max(0.0);
 
     // Where weights are gathered layer by layer, each layer waits for the longer of both.
-    let (data, data_exposed) = data_time(run, fitted, sum / pp, forward / pp, m);
+    let (data, data_exposed) = data_time(run, fitted, stage, forward / sum * stage, m);
 
     let boundary = Group::new(&run.cluster, fitted, l.pp, l.tp * l.cp * l.dp);
     let tokens = (l.micro_batch * run.seq) as f64 / l.cp as f64;
     let bytes = tokens * run.model.hidden_size as f64 * 2.0 / l.tp as f64;
-    let shown = if run.software.dp_overlap { fitted.send_exposed } else { 1.0 };
-    let sends = if l.pp > 1 { 2.0 * vpp * boundary.send(bytes) * shown } else { 0.0 };
+    let shown = if run.software.dp_overlap {
+        fitted.send_exposed
+    } else {
+        1.0
+    };
+    let sends = if l.pp > 1 {
+        2.0 * vpp * boundary.send(bytes) * shown
+    } else {
+        0.0
+    };
 
     let busy = m * sum / pp;
     let pipeline = m * (stage + sends) + fill;
@@ -146,7 +157,12 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
     let grad = if s.fp32_gradients { 4.0 } else { 2.0 };
     if l.sharding.shards_weights() || l.sharding == Sharding::Zero2 && l.pp == 1 {
         let near = if l.sharding == Sharding::Hsdp {
-            group((l.dp * l.cp).min(u64::from(run.cluster.gpus_per_node) / l.tp.max(1)).max(1), l.tp)
+            group(
+                (l.dp * l.cp)
+                    .min(u64::from(run.cluster.gpus_per_node) / l.tp.max(1))
+                    .max(1),
+                l.tp,
+            )
         } else {
             dp
         };
@@ -154,14 +170,26 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
         let layers = run.model.num_hidden_layers as f64 / l.pp as f64;
         let part = dense / layers;
         // In a pipeline weights stay whole, and gradients are scattered after the last micro-batch.
-        let gathers = if l.sharding == Sharding::Zero2 || l.pp > 1 { 1.0 / m } else { 2.0 };
+        let gathers = if l.sharding == Sharding::Zero2 || l.pp > 1 {
+            1.0 / m
+        } else {
+            2.0
+        };
         let scatters = if l.pp > 1 { 1.0 / m } else { 1.0 };
         let gather = near.gather(2.0 * part) * layers;
         let scatter = near.gather(grad * part) * layers * scatters;
-        let experts = if experts > 0.0 { edp.gather(experts * (4.0 + grad)) } else { 0.0 };
+        let experts = if experts > 0.0 {
+            edp.gather(experts * (4.0 + grad))
+        } else {
+            0.0
+        };
         let each = gathers * gather + scatter + experts;
         let hidden = each.min(micro);
-        let each = if s.gathers_each_parameter { each / fitted.network_pieces } else { each };
+        let each = if s.gathers_each_parameter {
+            each / fitted.network_pieces
+        } else {
+            each
+        };
         let exposed = if s.gathers_each_parameter {
             // Without prefetch only part of it runs beside the products.
             each.hypot(micro) - micro
@@ -174,8 +202,10 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
         let mut shown = m * exposed;
         if l.sharding == Sharding::Hsdp {
             // Then gradients are added up over nodes, once a step.
-            let far = group((l.dp * l.cp * l.tp / u64::from(run.cluster.gpus_per_node)).max(1),
-                u64::from(run.cluster.gpus_per_node));
+            let far = group(
+                (l.dp * l.cp * l.tp / u64::from(run.cluster.gpus_per_node)).max(1),
+                u64::from(run.cluster.gpus_per_node),
+            );
             let sum = far.all_reduce(grad * dense / near.ranks);
             total += sum;
             shown += fitted.dp_exposed * sum;

@@ -27,9 +27,24 @@ fn shares_add_up() {
 #[test]
 fn llama_3s_interruptions_and_effective_time_come_out_of_other_clusters_rates() {
     let o = simulate(&llama3(), 400, 1);
-    assert!((o.interruptions[1]..o.interruptions[2]).contains(&419.0), "{:?}", o.interruptions);
-    let certain = simulate(&Setting { uncertain_rate: false, ..llama3() }, 200, 1);
-    assert!((380.0..520.0).contains(&certain.interruptions[0]), "{:?}", certain.interruptions);
+    assert!(
+        (o.interruptions[1]..o.interruptions[2]).contains(&419.0),
+        "{:?}",
+        o.interruptions
+    );
+    let certain = simulate(
+        &Setting {
+            uncertain_rate: false,
+            ..llama3()
+        },
+        200,
+        1,
+    );
+    assert!(
+        (380.0..520.0).contains(&certain.interruptions[0]),
+        "{:?}",
+        certain.interruptions
+    );
     assert!(certain.goodput_mean > 0.90, "{}", certain.goodput_mean);
 }
 
@@ -42,7 +57,15 @@ fn the_same_seed_gives_the_same_runs_and_another_does_not() {
 
 #[test]
 fn nothing_is_lost_where_nothing_breaks() {
-    let o = simulate(&Setting { per_1000_node_days: 0.0, stop_s: 0.0, ..llama3() }, 3, 1);
+    let o = simulate(
+        &Setting {
+            per_1000_node_days: 0.0,
+            stop_s: 0.0,
+            ..llama3()
+        },
+        3,
+        1,
+    );
     assert!((o.goodput_mean - 1.0).abs() < 1e-9);
     assert_eq!(o.interruptions[0], 0.0);
 }
@@ -50,7 +73,13 @@ fn nothing_is_lost_where_nothing_breaks() {
 #[test]
 fn more_failures_never_help_and_spares_never_hurt() {
     let at = |rate: f64, spares: u64| {
-        let s = Setting { per_1000_node_days: rate, spares, uncertain_rate: false, interval_s: Some(600.0), ..llama3() };
+        let s = Setting {
+            per_1000_node_days: rate,
+            spares,
+            uncertain_rate: false,
+            interval_s: Some(600.0),
+            ..llama3()
+        };
         simulate(&s, 60, 3).goodput_mean
     };
     assert!(at(2.0, 32) > at(8.0, 32));
@@ -61,8 +90,14 @@ fn more_failures_never_help_and_spares_never_hurt() {
 fn the_mean_agrees_with_the_formula_for_rare_failures() {
     // Kokolis et al. 2024: 1 - rate · (restart + interval / 2), with saves that cost nothing.
     let s = Setting {
-        per_1000_node_days: 0.5, stop_s: 0.0, write_s: 0.0, load_s: 0.0, uncertain_rate: false,
-        interval_s: Some(1800.0), spares: 1000, ..llama3()
+        per_1000_node_days: 0.5,
+        stop_s: 0.0,
+        write_s: 0.0,
+        load_s: 0.0,
+        uncertain_rate: false,
+        interval_s: Some(1800.0),
+        spares: 1000,
+        ..llama3()
     };
     let o = simulate(&s, 200, 5);
     let per_s = 0.5 / 1000.0 * 2048.0 / 86_400.0;
@@ -72,13 +107,28 @@ fn the_mean_agrees_with_the_formula_for_rare_failures() {
         .map(|c| c.share * (c.detect_s + c.restart_s + if c.silent { CORRUPT_S } else { 0.0 }))
         .sum();
     let expected = 1.0 / (1.0 + per_s * (down + 900.0));
-    assert!((o.goodput_mean - expected).abs() < 0.003, "{} {expected}", o.goodput_mean);
+    assert!(
+        (o.goodput_mean - expected).abs() < 0.003,
+        "{} {expected}",
+        o.goodput_mean
+    );
 }
 
 #[test]
 fn a_thousand_runs_of_100000_gpus_end() {
-    let s = Setting { nodes: 12_500, spares: 100, uncertain_rate: false, work_s: 60.0 * 86_400.0, interval_s: Some(300.0), ..llama3() };
+    let s = Setting {
+        nodes: 12_500,
+        spares: 100,
+        uncertain_rate: false,
+        work_s: 60.0 * 86_400.0,
+        interval_s: Some(300.0),
+        ..llama3()
+    };
     let o = simulate(&s, 50, 2);
-    assert!(o.goodput_mean > 0.3 && o.goodput_mean < 1.0, "{}", o.goodput_mean);
+    assert!(
+        o.goodput_mean > 0.3 && o.goodput_mean < 1.0,
+        "{}",
+        o.goodput_mean
+    );
     assert!(o.days[2] >= o.days[0] && o.days[0] >= 60.0);
 }

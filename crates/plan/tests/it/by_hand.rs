@@ -14,11 +14,25 @@ fn near(a: f64, b: f64, share: f64) {
 #[test]
 fn parameter_counts_are_the_published_ones() {
     for (name, billions) in [
-        ("gpt3-175b", 175.0), ("bloom-176b", 176.2), ("llama2-7b", 6.74), ("llama2-13b", 13.02),
-        ("llama2-70b", 68.98), ("llama3-8b", 8.03), ("llama3-70b", 70.6), ("llama3-405b", 405.9),
-        ("mixtral-8x7b", 46.7), ("mixtral-8x22b", 140.6), ("grok-1", 314.0), ("qwen3-8b", 8.19),
-        ("qwen3-32b", 32.8), ("qwen3-30b-a3b", 30.5), ("qwen3-235b-a22b", 235.0),
-        ("gpt-oss-120b", 116.8), ("deepseek-v2", 236.0), ("kimi-k2", 1026.0), ("nanochat-560m", 0.56),
+        ("gpt3-175b", 175.0),
+        ("bloom-176b", 176.2),
+        ("llama2-7b", 6.74),
+        ("llama2-13b", 13.02),
+        ("llama2-70b", 68.98),
+        ("llama3-8b", 8.03),
+        ("llama3-70b", 70.6),
+        ("llama3-405b", 405.9),
+        ("mixtral-8x7b", 46.7),
+        ("mixtral-8x22b", 140.6),
+        ("grok-1", 314.0),
+        ("qwen3-8b", 8.19),
+        ("qwen3-32b", 32.8),
+        ("qwen3-30b-a3b", 30.5),
+        ("qwen3-235b-a22b", 235.0),
+        ("gpt-oss-120b", 116.8),
+        ("deepseek-v2", 236.0),
+        ("kimi-k2", 1026.0),
+        ("nanochat-560m", 0.56),
     ] {
         near(find_model(name).unwrap().params() / 1e9, billions, 0.02);
     }
@@ -27,14 +41,29 @@ fn parameter_counts_are_the_published_ones() {
     v3.mtp_layers = 0;
     near(v3.params() / 1e9, 671.0, 0.01);
     near(v3.active_params() / 1e9, 37.0, 0.03);
-    near(find_model("qwen3-30b-a3b").unwrap().active_params() / 1e9, 3.3, 0.1);
+    near(
+        find_model("qwen3-30b-a3b").unwrap().active_params() / 1e9,
+        3.3,
+        0.1,
+    );
 }
 
 #[test]
 fn training_flops_are_the_published_ones() {
     // GPT-3's table D.1: 3.14e23 for 300 billion tokens. Llama 3: 3.8e25 for 15.6 trillion.
-    near(find_model("gpt3-175b").unwrap().train_flops_per_token(2048) * 300e9, 3.14e23, 0.04);
-    near(find_model("llama3-405b").unwrap().train_flops_per_token(8192) * 15.6e12, 3.8e25, 0.05);
+    near(
+        find_model("gpt3-175b").unwrap().train_flops_per_token(2048) * 300e9,
+        3.14e23,
+        0.04,
+    );
+    near(
+        find_model("llama3-405b")
+            .unwrap()
+            .train_flops_per_token(8192)
+            * 15.6e12,
+        3.8e25,
+        0.05,
+    );
 }
 
 fn asked(text: &str) -> Asked {
@@ -42,12 +71,24 @@ fn asked(text: &str) -> Asked {
 }
 
 fn gpt3_run(sequence_parallel: bool, recompute: Recompute) -> terang_plan::Run {
-    let a = asked("gpu = 'a100'\ngpus = 64\nmodel = 'gpt3-175b'\ntokens = '300B'\nglobal_batch = 64");
+    let a =
+        asked("gpu = 'a100'\ngpus = 64\nmodel = 'gpt3-175b'\ntokens = '300B'\nglobal_batch = 64");
     let layout = Layout {
-        tp: 8, pp: 8, vpp: 1, dp: 1, cp: 1, ep: 1, sharding: Sharding::None, micro_batch: 1, recompute,
+        tp: 8,
+        pp: 8,
+        vpp: 1,
+        dp: 1,
+        cp: 1,
+        ep: 1,
+        sharding: Sharding::None,
+        micro_batch: 1,
+        recompute,
     };
     let mut run = run_of(&a, layout);
-    run.software = Software { sequence_parallel, ..Software::CLASSIC };
+    run.software = Software {
+        sequence_parallel,
+        ..Software::CLASSIC
+    };
     run
 }
 
@@ -71,15 +112,27 @@ fn states_are_zeros() {
     near(m.optimizer_gib, 6.0 * m.weights_gib, 1e-9);
     near(m.gradients_gib, m.weights_gib, 1e-9);
     // A 64th of the layers' parameters and an eighth of the embedding.
-    near(m.weights_gib, 2.0 * (174e9 / 64.0 + 0.63e9 / 8.0) / 1.0737e9, 0.01);
+    near(
+        m.weights_gib,
+        2.0 * (174e9 / 64.0 + 0.63e9 / 8.0) / 1.0737e9,
+        0.01,
+    );
 }
 
 #[test]
 fn a_ring_moves_what_a_ring_moves() {
     let cluster = Cluster::of(find_gpu("a100").unwrap(), 8);
-    let fitted = Fitted { nvlink: 1.0, nvlink_latency_us: 1e-9, ..Fitted::built_in().clone() };
+    let fitted = Fitted {
+        nvlink: 1.0,
+        nvlink_latency_us: 1e-9,
+        ..Fitted::built_in().clone()
+    };
     // 8 GB over 8 ranks at 300 GB/s: 2 · 7/8 · 8/300 s.
-    near(Group::new(&cluster, &fitted, 8, 1).all_reduce(8e9), 2.0 * 7.0 / 8.0 * 8.0 / 300.0, 1e-6);
+    near(
+        Group::new(&cluster, &fitted, 8, 1).all_reduce(8e9),
+        2.0 * 7.0 / 8.0 * 8.0 / 300.0,
+        1e-6,
+    );
 }
 
 #[test]

@@ -12,7 +12,10 @@ fn fails(text: &str, part: &str) {
         .and_then(|r| r.resolve())
         .and_then(|a| plan(&a, Fitted::built_in()));
     let message = made.map(|_| ()).unwrap_err().to_string();
-    assert!(message.contains(part), "{message:?} says nothing of {part:?}");
+    assert!(
+        message.contains(part),
+        "{message:?} says nothing of {part:?}"
+    );
     assert_eq!(message.lines().count(), 1, "{message}");
 }
 
@@ -20,24 +23,60 @@ const RUN: &str = "gpus = 64\ntokens = '1T'\n";
 
 #[test]
 fn each_mistake_is_named() {
-    fails(&format!("{RUN}model = 'llama3-70b'\ngpu = 'h10'"), "did you mean \"h100\"");
-    fails(&format!("{RUN}model = 'lama3-70b'"), "did you mean \"llama3-70b\"");
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\ngpu = 'h10'"),
+        "did you mean \"h100\"",
+    );
+    fails(
+        &format!("{RUN}model = 'lama3-70b'"),
+        "did you mean \"llama3-70b\"",
+    );
     fails("model = 'grok-1'\ntokens = '1T'\ngpus = 0", "gpus");
-    fails("model = 'grok-1'\ntokens = '1T'\ngpus = 8", "does not fit on 8 H100");
+    fails(
+        "model = 'grok-1'\ntokens = '1T'\ngpus = 8",
+        "does not fit on 8 H100",
+    );
     fails("model = 'grok-1'\ngpus = 8", "tokens");
     fails("tokens = '1T'", "model");
-    fails(&format!("{RUN}model = 'llama3-70b'\nnetwork = '400'"), "give it a unit");
-    fails(&format!("{RUN}model = 'llama3-70b'\nnetwork = '12800GB'"), "did you mean 12800Gb");
-    fails(&format!("{RUN}model = 'llama3-70b'\nfix = 'tp=16,pp=8'"), "the pins take 128 GPUs");
-    fails(&format!("{RUN}model = 'llama3-70b'\nfix = 'tp=7'"), "does not divide");
-    fails(&format!("{RUN}model = 'llama3-70b'\nfix = 'tq=8'"), "did you mean \"tp\"");
-    fails(&format!("{RUN}model = 'llama3-70b'\nfix = 'ep=8'"), "has no experts");
-    fails(&format!("{RUN}model = 'llama3-70b'\nprecision = 'nvfp4'"), "has no nvfp4");
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nnetwork = '400'"),
+        "give it a unit",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nnetwork = '12800GB'"),
+        "did you mean 12800Gb",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nfix = 'tp=16,pp=8'"),
+        "the pins take 128 GPUs",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nfix = 'tp=7'"),
+        "does not divide",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nfix = 'tq=8'"),
+        "did you mean \"tp\"",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nfix = 'ep=8'"),
+        "has no experts",
+    );
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\nprecision = 'nvfp4'"),
+        "has no nvfp4",
+    );
     fails(&format!("{RUN}model = 'llama3-70b'\nprice = -1"), "price");
     fails(&format!("{RUN}model = 'llama3-70b'\nprise = 1"), "run.toml");
-    fails("model = 'llama3-70b'\ntokens = '1T'\ngpus = 'many'", "must be a number");
+    fails(
+        "model = 'llama3-70b'\ntokens = '1T'\ngpus = 'many'",
+        "must be a number",
+    );
     let huge = "fix = 'tp=1048576,pp=1048576,dp=1048576,cp=1048576'";
-    fails(&format!("{RUN}model = 'llama3-70b'\n{huge}"), "but there are 64");
+    fails(
+        &format!("{RUN}model = 'llama3-70b'\n{huge}"),
+        "but there are 64",
+    );
 }
 
 #[test]
@@ -47,7 +86,9 @@ fn a_config_json_is_read() {
         "vocab_size": 128256, "max_position_embeddings": 8192, "tie_word_embeddings": false}"#;
     let m = model_from_config(text, "config.json").unwrap();
     assert!((m.params() / 8.03e9 - 1.0).abs() < 0.01, "{}", m.params());
-    let wrong = model_from_config("{\"hidden_size\": 0}", "c.json").unwrap_err().to_string();
+    let wrong = model_from_config("{\"hidden_size\": 0}", "c.json")
+        .unwrap_err()
+        .to_string();
     assert!(wrong.contains("c.json: no hidden_size"), "{wrong}");
 }
 
@@ -72,6 +113,12 @@ fn a_row_that_lacks_something_says_what() {
     assert_eq!(rows.len(), 4);
     assert!(rows[0].error_pct.is_some() && rows[0].reason.is_none());
     assert!(rows[1].predicted.is_none() && rows[1].reason.as_ref().unwrap().contains("no pp"));
-    assert!(rows[2].reason.as_ref().unwrap().contains("unknown GPU kind"));
+    assert!(
+        rows[2]
+            .reason
+            .as_ref()
+            .unwrap()
+            .contains("unknown GPU kind")
+    );
     assert!(rows[3].predicted.is_some() && rows[3].error_pct.is_none() && rows[3].reason.is_some());
 }

@@ -20,38 +20,86 @@ fn model() -> impl Strategy<Value = Model> {
 }
 
 fn run() -> impl Strategy<Value = Run> {
-    let layout = (0_u32..4, 1_u64..12, 1_u64..4, 0_u32..6, 0_u32..3, 0_u32..4, 0_u32..4, 0_u32..4);
-    let rest = (0..gpus().len(), 7_u32..16, 1_u64..200, 0_u32..4, any::<[bool; 8]>(), 1.0_f64..4.0);
-    (model(), layout, rest).prop_map(|(m, (tp, pp, vpp, dp, cp, ep, mb, r), (g, seq, batches, p, bits, imbalance))| {
-        let gpu = &gpus()[g];
-        let layout = Layout {
-            tp: 1 << tp,
-            pp: pp.min(m.num_hidden_layers),
-            vpp,
-            dp: 1 << dp,
-            cp: 1 << cp,
-            ep: if m.is_moe() { 1 << ep } else { 1 },
-            sharding: [Sharding::None, Sharding::Zero1, Sharding::Zero2, Sharding::Zero3, Sharding::Hsdp][(mb as usize + r as usize) % 5],
-            micro_batch: 1 << mb,
-            recompute: [Recompute::None, Recompute::Selective, Recompute::Share(0.5), Recompute::Full][r as usize],
-        };
-        let precision = [Precision::Bf16, Precision::Fp8, Precision::Mxfp8, Precision::Nvfp4][p as usize];
-        let precision = if gpu.peak(precision).is_some() { precision } else { Precision::Bf16 };
-        let base = if bits[0] { Software::MODERN } else { Software::CLASSIC };
-        Run {
-            cluster: Cluster::of(gpu, layout.gpus()),
-            seq: 1 << seq,
-            global_batch: batches * layout.dp,
-            precision,
-            software: Software {
-                compiled: bits[1], eager: bits[2], sequence_parallel: bits[3], tp_overlap: bits[4],
-                dp_overlap: bits[5], gathers_each_parameter: bits[6], copies_gradients: bits[7], ..base
-            },
-            imbalance,
-            layout,
-            model: m,
-        }
-    })
+    let layout = (
+        0_u32..4,
+        1_u64..12,
+        1_u64..4,
+        0_u32..6,
+        0_u32..3,
+        0_u32..4,
+        0_u32..4,
+        0_u32..4,
+    );
+    let rest = (
+        0..gpus().len(),
+        7_u32..16,
+        1_u64..200,
+        0_u32..4,
+        any::<[bool; 8]>(),
+        1.0_f64..4.0,
+    );
+    (model(), layout, rest).prop_map(
+        |(m, (tp, pp, vpp, dp, cp, ep, mb, r), (g, seq, batches, p, bits, imbalance))| {
+            let gpu = &gpus()[g];
+            let layout = Layout {
+                tp: 1 << tp,
+                pp: pp.min(m.num_hidden_layers),
+                vpp,
+                dp: 1 << dp,
+                cp: 1 << cp,
+                ep: if m.is_moe() { 1 << ep } else { 1 },
+                sharding: [
+                    Sharding::None,
+                    Sharding::Zero1,
+                    Sharding::Zero2,
+                    Sharding::Zero3,
+                    Sharding::Hsdp,
+                ][(mb as usize + r as usize) % 5],
+                micro_batch: 1 << mb,
+                recompute: [
+                    Recompute::None,
+                    Recompute::Selective,
+                    Recompute::Share(0.5),
+                    Recompute::Full,
+                ][r as usize],
+            };
+            let precision = [
+                Precision::Bf16,
+                Precision::Fp8,
+                Precision::Mxfp8,
+                Precision::Nvfp4,
+            ][p as usize];
+            let precision = if gpu.peak(precision).is_some() {
+                precision
+            } else {
+                Precision::Bf16
+            };
+            let base = if bits[0] {
+                Software::MODERN
+            } else {
+                Software::CLASSIC
+            };
+            Run {
+                cluster: Cluster::of(gpu, layout.gpus()),
+                seq: 1 << seq,
+                global_batch: batches * layout.dp,
+                precision,
+                software: Software {
+                    compiled: bits[1],
+                    eager: bits[2],
+                    sequence_parallel: bits[3],
+                    tp_overlap: bits[4],
+                    dp_overlap: bits[5],
+                    gathers_each_parameter: bits[6],
+                    copies_gradients: bits[7],
+                    ..base
+                },
+                imbalance,
+                layout,
+                model: m,
+            }
+        },
+    )
 }
 
 fn total(run: &Run) -> f64 {
@@ -112,7 +160,8 @@ proptest! {
         prop_assert!(memory(&larger, Fitted::built_in()).total_gib >= held * (1.0 - 1e-9) || run.layout.pp > 1);
         let mut vocabulary = run.clone();
         vocabulary.model.vocab_size *= 2;
-        prop_assert!(total(&vocabulary) >= time && memory(&vocabulary, Fitted::built_in()).total_gib >= held);
+        prop_assert!(total(&vocabulary) >= time);
+        prop_assert!(memory(&vocabulary, Fitted::built_in()).total_gib >= held);
     }
 
     #[test]

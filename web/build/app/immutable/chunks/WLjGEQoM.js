@@ -1,0 +1,1 @@
+import"./CF2qVaWi.js";
