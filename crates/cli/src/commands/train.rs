@@ -252,7 +252,7 @@ impl Watch {
         });
         let losses: Vec<f64> = self.points.iter().filter_map(|point| point.loss).collect();
         self.progress.label(
-            &Msg::TrainStep {
+            Msg::TrainStep {
                 stage: step.stage.clone(),
                 curve: report::sparkline(&losses, 16),
                 loss: format!("{:.3}", step.loss),
