@@ -240,6 +240,14 @@ export type ChatSettings = {
   top_p?: number | null;
 };
 
+/** Which tool the next answer must call. */
+export type ChosenTool = {
+  /** The server; absent with `tool`: any tool of the chat. */
+  server_id?: string | null;
+  /** The tool. */
+  tool?: string | null;
+};
+
 /** Documents that belong together. */
 export type Collection = {
   /** Milliseconds since 1970. */
@@ -269,6 +277,35 @@ export type Collections = {
   /** By name. */
   collections: Collection[];
 };
+
+/** Something that is allowed for good. */
+export type Consent = {
+  /** In this chat alone; null: in all. */
+  chat_id: string | null;
+  /** Milliseconds since 1970. */
+  created_at: number;
+  /** By which it is taken back. */
+  id: string;
+  /** The server's name. */
+  server: string;
+  /** The tool. */
+  tool: string;
+};
+
+/** What is allowed for good. */
+export type Consents = {
+  /** The newest first. */
+  consents: Consent[];
+};
+
+/** A decision on a call. */
+export type Decide = {
+  /** What. */
+  decision: Decision;
+};
+
+/** What is decided on a call. */
+export type Decision = 'once' | 'chat' | 'always' | 'deny';
 
 /** A document of a collection. */
 export type Document = {
@@ -306,43 +343,6 @@ export type Documents = {
   /** How many of their passages were looked at for what they mean; null: no model here does that. */
   encoded: number | null;
 };
-
-/** Which tool the next answer must call. */
-export type ChosenTool = {
-  /** The server; absent with `tool`: any tool of the chat. */
-  server_id?: string | null;
-  /** The tool. */
-  tool?: string | null;
-};
-
-/** Something that is allowed for good. */
-export type Consent = {
-  /** In this chat alone; null: in all. */
-  chat_id: string | null;
-  /** Milliseconds since 1970. */
-  created_at: number;
-  /** By which it is taken back. */
-  id: string;
-  /** The server's name. */
-  server: string;
-  /** The tool. */
-  tool: string;
-};
-
-/** What is allowed for good. */
-export type Consents = {
-  /** The newest first. */
-  consents: Consent[];
-};
-
-/** A decision on a call. */
-export type Decide = {
-  /** What. */
-  decision: Decision;
-};
-
-/** What is decided on a call. */
-export type Decision = 'once' | 'chat' | 'always' | 'deny';
 
 /** Nothing to tell but that it is done. */
 export type Done = {
