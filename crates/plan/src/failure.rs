@@ -4,6 +4,8 @@
 //! Between two failures nothing random happens, so an event is a failure or a repair, and checkpoints
 //! are counted in closed form. Best intervals: Young 1974, Daly 2006, then a search about them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -153,6 +155,34 @@ impl Random {
     }
 }
 
+/// When broken nodes come back, the earliest first. Times are not negative, so that their bits are in
+/// their order.
+#[derive(Default)]
+struct Repairs(BinaryHeap<Reverse<u64>>);
+
+impl Repairs {
+    fn next(&self) -> f64 {
+        self.0
+            .peek()
+            .map_or(f64::INFINITY, |Reverse(bits)| f64::from_bits(*bits))
+    }
+
+    fn push(&mut self, at: f64) {
+        self.0.push(Reverse(at.max(0.0).to_bits()));
+    }
+}
+
+/// Events that a search of intervals or spares may take, and a whole simulation.
+const EVENTS_SEARCH: f64 = 2e6;
+const EVENTS_MAX: f64 = 2e7;
+
+/// Plays that keep a search within its events: `wanted`, or fewer where there are many failures.
+fn plays(s: &Setting, wanted: u64, events: f64) -> u64 {
+    let eights = s.nodes as f64 * f64::from(s.gpus_per_node) / 8.0;
+    let each = s.per_1000_node_days / 1000.0 * eights * s.work_s / 86_400.0 * 2.0;
+    ((events / each.max(1.0)) as u64).clamp(2, wanted)
+}
+
 /// One run's tallies.
 struct Played {
     wall_s: f64,
@@ -175,26 +205,24 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
     let per_s = s.per_1000_node_days / 1000.0 * eights / 86_400.0 * factor;
     let (mut wall, mut done, mut interruptions) = (0.0_f64, 0.0_f64, 0.0);
     let mut spares = s.spares;
-    // When broken nodes come back; few at a time.
-    let mut repairs: Vec<f64> = Vec::new();
+    let mut repairs = Repairs::default();
     let mut missing = 0_u64;
     let replicas = s.replicas.max(1) as f64;
     let cycle = interval + s.stop_s;
     while done < s.work_s {
         // Nodes that came back meanwhile.
-        repairs.retain(|at| {
-            let back = *at <= wall;
-            if back && missing > 0 {
+        while repairs.next() <= wall {
+            repairs.0.pop();
+            if missing > 0 {
                 missing -= 1;
-            } else if back {
+            } else {
                 spares += 1;
             }
-            !back
-        });
+        }
         // Work a second of wall time: saves stop it, missing replicas slow it.
         let speed = ((replicas - missing as f64) / replicas).clamp(0.0, 1.0);
         if speed <= 0.0 {
-            let next = repairs.iter().copied().fold(f64::INFINITY, f64::min);
+            let next = repairs.next();
             let wait = (next - wall).max(1.0);
             lost[fewer] += wait;
             wall += wait;
@@ -209,7 +237,7 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
         };
         let mut fails = true;
         if missing > 0 {
-            let back = repairs.iter().copied().fold(f64::INFINITY, f64::min) - wall;
+            let back = repairs.next() - wall;
             if back < until {
                 until = back.max(0.0);
                 fails = false;
@@ -254,7 +282,7 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
                 missing += 1;
             } else {
                 // Nothing to go on with before a node comes back.
-                let next = repairs.iter().copied().fold(f64::INFINITY, f64::min);
+                let next = repairs.next();
                 down = down.max(next - wall);
                 missing += 1;
             }
@@ -280,7 +308,7 @@ fn at(sorted: &[f64], share: f64) -> f64 {
 
 /// Plays `runs` runs. The interval is searched about Daly's where the setting gives none.
 pub fn simulate(s: &Setting, runs: usize, seed: u64) -> Outcome {
-    let runs = runs.clamp(1, 1_000_000);
+    let runs = plays(s, runs.clamp(2, 1_000_000) as u64, EVENTS_MAX) as usize;
     let interval = s.interval_s.unwrap_or_else(|| best_interval(s, seed));
     let played: Vec<Played> = (0..runs)
         .map(|i| {
@@ -349,7 +377,7 @@ fn best_interval(s: &Setting, seed: u64) -> f64 {
         .map(|f| {
             let interval = (daly * f).max(s.write_s).max(1.0);
             // The same seeds for each, so that only the interval differs.
-            let wall: f64 = (0..40)
+            let wall: f64 = (0..plays(s, 40, EVENTS_SEARCH / 5.0))
                 .map(|i| play(s, interval, &mut Random(seed.wrapping_add(i * 7919))).wall_s)
                 .sum();
             (interval, wall)
@@ -370,7 +398,7 @@ pub fn spares_that_pay(s: &Setting, seed: u64) -> u64 {
     let mut spares = 0;
     while spares <= s.nodes.max(1) {
         let setting = Setting { spares, ..s };
-        let wall: f64 = (0..20)
+        let wall: f64 = (0..plays(&s, 20, EVENTS_SEARCH / 40.0))
             .map(|i| {
                 play(
                     &setting,

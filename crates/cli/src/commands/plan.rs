@@ -35,6 +35,10 @@ pub(crate) fn run(args: &Plan) -> Outcome<()> {
 }
 
 /// Wrong input, in the words of the crate below.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "it stands in map_err, which hands errors over"
+)]
 fn wrong(error: PlanError) -> Problem {
     Problem::Misused(error.to_string())
 }

@@ -178,7 +178,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn a_plan_is_finite_or_says_why_not(i in 0..models().len(), g in 0..gpus().len(), gpus_wanted in 1_u64..20_000, tokens in 1e6_f64..1e15) {
