@@ -219,8 +219,9 @@ fn plot(title: &str, lines: &[(&str, Vec<(f64, f64)>)], marks: &[f64]) -> String
     for (x, anchor) in [(x_low, "start"), (x_high, "end")] {
         let _ = write!(
             svg,
-            "<text x=\"{:.1}\" y=\"{HEIGHT}\" text-anchor=\"{anchor}\">step {x:.0}</text>",
-            x_at(x)
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">step {x:.0}</text>",
+            x_at(x),
+            HEIGHT - 6.0
         );
     }
     for (index, (label, points)) in lines.iter().enumerate() {
