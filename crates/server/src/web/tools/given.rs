@@ -91,12 +91,12 @@ mod tests {
     fn what_the_file_says_is_checked_by_name() {
         let fine = read(
             "[tool_servers.files]\ncommand = \"mcp-files\"\nargs = [\"/srv\"]\n\
-             env = { A = \"secret\" }\n[tool_servers.search]\nurl = \"https://example.org/mcp\"\n\
-             token = \"secret\"\n",
+             env = { A = \"hush-hush\" }\n[tool_servers.search]\nurl = \"https://example.org/mcp\"\n\
+             token = \"hush-hush\"\n",
         )
         .unwrap();
         assert_eq!(fine.tool_servers.len(), 2);
-        assert!(!format!("{fine:?}").contains("secret"));
+        assert!(!format!("{fine:?}").contains("hush"));
         for (bad, part) in [
             ("", "either command"),
             (

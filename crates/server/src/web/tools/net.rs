@@ -74,6 +74,10 @@ impl Target {
                 .as_str()
                 .parse()
                 .map_err(|_| wrong("its port is no port"))?,
+            // A number that no port has is told like none.
+            None if authority.as_str() != authority.host() => {
+                return Err(wrong("its port is no port"));
+            }
             None => {
                 if tls {
                     443

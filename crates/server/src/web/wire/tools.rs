@@ -52,6 +52,10 @@ pub(crate) struct ToolServerChange {
 
 /// A server of tools, as those see it who look after it.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of its own that is or is not so"
+)]
 pub(crate) struct AdminToolServer {
     /// Its identity.
     pub(crate) id: String,
