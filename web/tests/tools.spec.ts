@@ -45,7 +45,7 @@ test('a server of tools is set up, tested, switched off and removed', async ({ p
   await page.goto(`${server.url}/admin/tools`);
   await page.getByRole('button', { name: app.t('tools.add') }).click();
   await page.getByLabel(app.t('tools.kind_stdio')).check();
-  await page.getByLabel(app.t('app.name_label')).fill(name);
+  await page.getByRole('textbox', { name: app.t('app.name_label'), exact: true }).fill(name);
   await page.getByLabel(app.t('tools.command')).fill('/nowhere/program');
   await accessible(page, 'form of a server of tools');
   await page.getByRole('button', { name: app.t('app.save') }).click();
@@ -65,7 +65,7 @@ test('a server of tools is set up, tested, switched off and removed', async ({ p
   await expect(card).toHaveCount(0);
   // An address of this machine is refused with words, not reached.
   await page.getByRole('button', { name: app.t('tools.add') }).click();
-  await page.getByLabel(app.t('app.name_label')).fill(`${name}-local`);
+  await page.getByRole('textbox', { name: app.t('app.name_label'), exact: true }).fill(`${name}-local`);
   await page.getByLabel(app.t('tools.url')).fill('https://127.1:9/mcp');
   await page.getByRole('button', { name: app.t('app.save') }).click();
   const local = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: `${name}-local` }) });
@@ -163,7 +163,7 @@ test('an assistant brings its tools along', async ({ page, app, server }) => {
   await app.call('POST', '/admin/tools', { name, kind: 'stdio', command: PROGRAM });
   await page.goto(`${server.url}/assistants`);
   await page.getByRole('button', { name: app.t('assistants.new') }).click();
-  await page.getByLabel(app.t('app.name_label')).fill(`calculator ${name}`);
+  await page.getByRole('textbox', { name: app.t('app.name_label'), exact: true }).fill(`calculator ${name}`);
   await page.getByLabel(name).check();
   await page.getByRole('button', { name: app.t('app.save') }).click();
   const card = page.getByRole('listitem').filter({ hasText: `calculator ${name}` });

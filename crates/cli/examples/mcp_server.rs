@@ -111,7 +111,7 @@ impl ServerHandler for Tools {
             "flood" => text("x".repeat(6 << 20)),
             "slow" => {
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(60)) => text("At last.".to_owned()),
+                    () = tokio::time::sleep(Duration::from_mins(1)) => text("At last.".to_owned()),
                     () = context.ct.cancelled() => {
                         done("slow was called off");
                         text(String::new())
