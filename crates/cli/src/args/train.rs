@@ -41,7 +41,7 @@ pub(crate) struct Export {
     /// A GGUF file, or a folder as Hugging Face's library has it
     #[arg(long, value_name = "FORM", default_value = "gguf")]
     pub(crate) to: Form,
-    /// How a GGUF file stores weights: f32, f16, q8_0, q4_1 or q4_0
+    /// How a GGUF file stores weights
     #[arg(long, value_name = "TYPE", default_value = "q8_0")]
     pub(crate) quantize: Quantize,
     /// Where to write it; model.gguf or model-hf beside the folder when absent
