@@ -1,7 +1,7 @@
 //! Ranks that train one model together.
 //!
 //! Gradients are summed in one binary tree over all micro-batches of a step. A rank holds a whole subtree,
-//! folded by [`Tree`]; ranks then add in pairs, nearest partner first, so that the sum is the same for one
+//! folded by a binary counter; ranks then add in pairs, nearest partner first, so that the sum is the same for one
 //! rank and for any power of two.
 
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
