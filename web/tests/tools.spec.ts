@@ -46,14 +46,14 @@ test('a server of tools is set up, tested, switched off and removed', async ({ p
   await page.getByRole('button', { name: app.t('tools.add') }).click();
   await page.getByLabel(app.t('tools.kind_stdio')).check();
   await page.getByRole('textbox', { name: app.t('app.name_label'), exact: true }).fill(name);
-  await page.getByLabel(app.t('tools.command')).fill('/nowhere/program');
+  await page.getByRole('textbox', { name: app.t('tools.command'), exact: true }).fill('/nowhere/program');
   await accessible(page, 'form of a server of tools');
   await page.getByRole('button', { name: app.t('app.save') }).click();
   const card = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name }) });
   await card.getByRole('button', { name: app.t('tools.test') }).click();
   await expect(card.getByText(app.t('tools.unreachable', { why: '' }).trim())).toBeVisible({ timeout: 30_000 });
   await card.getByRole('button', { name: app.t('tools.edit', { name }) }).click();
-  await page.getByLabel(app.t('tools.command')).fill(PROGRAM);
+  await page.getByRole('textbox', { name: app.t('tools.command'), exact: true }).fill(PROGRAM);
   await page.getByRole('button', { name: app.t('app.save') }).click();
   await card.getByRole('button', { name: app.t('tools.test') }).click();
   await expect(card.getByText('Adds two numbers')).toBeVisible({ timeout: 30_000 });
@@ -66,7 +66,7 @@ test('a server of tools is set up, tested, switched off and removed', async ({ p
   // An address of this machine is refused with words, not reached.
   await page.getByRole('button', { name: app.t('tools.add') }).click();
   await page.getByRole('textbox', { name: app.t('app.name_label'), exact: true }).fill(`${name}-local`);
-  await page.getByLabel(app.t('tools.url')).fill('https://127.1:9/mcp');
+  await page.getByRole('textbox', { name: app.t('tools.url'), exact: true }).fill('https://127.1:9/mcp');
   await page.getByRole('button', { name: app.t('app.save') }).click();
   const local = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: `${name}-local` }) });
   await local.getByRole('button', { name: app.t('tools.test') }).click();
