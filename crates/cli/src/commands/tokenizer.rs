@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use serde_json::json;
-use terang_train::TrainError;
 use terang_train::tokenizer::{Progress as Step, Settings, train};
 
+use super::train::explain;
 use crate::args::TrainTokenizer;
 use crate::compute::Compute;
 use crate::interrupt;
 use crate::messages::Msg;
 use crate::output;
-use crate::problem::{Outcome, Problem, misuse};
+use crate::problem::{Outcome, Problem};
 use crate::pull::Progress;
 
 /// Learns, writes and tells.
@@ -46,8 +46,9 @@ pub(crate) fn run(compute: Compute, args: &TrainTokenizer) -> Outcome<()> {
         !interrupt::requested()
     });
     progress.clear();
-    let made = made.map_err(explain)?;
-    made.save(&args.out).map_err(explain)?;
+    let told = |error| explain(error, "tokenizer train");
+    let made = made.map_err(told)?;
+    made.save(&args.out).map_err(told)?;
     let seconds = begun.elapsed().as_secs_f64();
     if args.json {
         return output::json(&json!({
@@ -71,22 +72,4 @@ pub(crate) fn run(compute: Compute, args: &TrainTokenizer) -> Outcome<()> {
         }
         .to_string(),
     )
-}
-
-fn explain(error: TrainError) -> Problem {
-    match error {
-        TrainError::Stopped => Problem::Interrupted,
-        TrainError::File { path, source } => Problem::file(&path, &source),
-        TrainError::Setting {
-            name,
-            found,
-            allowed,
-        } => misuse(Msg::UsageInvalidValue {
-            argument: format!("--{}", name.replace('_', "-")),
-            value: found,
-            allowed,
-            verb: "tokenizer train ".to_owned(),
-        }),
-        other => Problem::Below(other.to_string()),
-    }
 }

@@ -25,7 +25,7 @@ use crate::pull::Progress;
 
 /// Makes the model, or goes on with it.
 pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()> {
-    let recipe = Recipe::read(&args.recipe).map_err(explain)?;
+    let recipe = Recipe::read(&args.recipe).map_err(|error| explain(error, "train"))?;
     let out = match &args.out {
         Some(out) => out.clone(),
         None => data.runs().join(folder_name(&recipe.name)?),
@@ -68,7 +68,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
                 path: options.out.display().to_string(),
             })));
         }
-        other => other.map_err(explain)?,
+        other => other.map_err(|error| explain(error, "train"))?,
     };
     let report = options.out.join("report.html");
     let page = report::html(&recipe.name, &watch.points, &finished.manifest);
@@ -250,6 +250,9 @@ impl Watch {
             tokens_per_s: Some(speed),
             val_loss: None,
         });
+        if self.peak == 0.0 {
+            return;
+        }
         let losses: Vec<f64> = self.points.iter().filter_map(|point| point.loss).collect();
         self.progress.label(
             Msg::TrainStep {
@@ -286,7 +289,8 @@ impl Watch {
     }
 }
 
-fn explain(error: TrainError) -> Problem {
+/// The problem for a person who gave `verb`.
+pub(super) fn explain(error: TrainError, verb: &str) -> Problem {
     match error {
         TrainError::Stopped => Problem::Interrupted,
         TrainError::File { path, source } => Problem::file(&path, &source),
@@ -301,7 +305,7 @@ fn explain(error: TrainError) -> Problem {
             argument: format!("--{}", name.replace('_', "-")),
             value: found,
             allowed,
-            verb: "train ".to_owned(),
+            verb: format!("{verb} "),
         }),
         other => Problem::Below(other.to_string()),
     }

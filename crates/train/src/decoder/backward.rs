@@ -1,11 +1,10 @@
 //! The backward pass, from the gradient of the last layer's output to that of the embedding.
 
-use super::head::norm_backward;
-use super::{Activations, Decoder, LayerActivations, MicroBatch};
+use super::rows::norm_backward;
+use super::{Activations, Decoder, LayerActivations, MicroBatch, rows};
 use crate::parallel::{for_parts, rows_a_part};
 use std::ops::Range;
 use terang_kernels::gemm::Start;
-use terang_kernels::rows::{Gate, for_rows, gated, rms_norm};
 use terang_kernels::training::{Attention, backward, gated_silu_backward};
 
 impl Decoder {
@@ -72,20 +71,12 @@ impl Decoder {
         let weights = |range: &Range<usize>| &parameters[range.clone()];
         let products = &mut self.products;
         let norm = |x: &[f32], weight: &[f32], out: &mut [f32]| {
-            for_rows(&pool, tokens, out, |rows, out| {
-                rms_norm(cpu, &x[rows.start * d..rows.end * d], weight, eps, out);
-            });
+            rows::norm(cpu, &pool, x, weight, eps, out);
         };
         let part = rows_a_part(&pool, tokens);
 
         // Feed-forward: stream += gated(normed Wgu^T) Wd^T.
-        let parts: Vec<_> = gate_up
-            .chunks(part * 2 * ffn)
-            .zip(gated_out.chunks_mut(part * ffn))
-            .collect();
-        for_parts(&pool, parts, |(gate_up, out)| {
-            gated(cpu, Gate::Silu, gate_up, ffn, out);
-        });
+        rows::gate(cpu, &pool, gate_up, ffn, gated_out);
         products.weight_gradient(
             d_stream,
             gated_out,

@@ -1,10 +1,8 @@
 //! The forward pass.
 
-use super::{Activations, Decoder, LayerActivations, MicroBatch};
+use super::{Activations, Decoder, LayerActivations, MicroBatch, rows};
 use crate::decoder::layout::LayerRanges;
-use crate::parallel::rows_a_part;
 use terang_kernels::gemm::Start;
-use terang_kernels::rows::{Gate, for_rows, gated, rms_norm};
 use terang_kernels::training::{Attention, forward};
 
 impl Decoder {
@@ -108,9 +106,7 @@ impl Decoder {
         let eps = self.config.rms_norm_eps;
 
         let norm = |x: &[f32], weight: &[f32], out: &mut [f32]| {
-            for_rows(&pool, x.len() / d, out, |rows, out| {
-                rms_norm(cpu, &x[rows.start * d..rows.end * d], weight, eps, out);
-            });
+            rows::norm(cpu, &pool, x, weight, eps, out);
         };
         norm(input, weights(&ranges.attention_norm), normed);
         self.products
@@ -134,15 +130,7 @@ impl Decoder {
             return;
         };
         let ffn = self.config.intermediate_size;
-        let tokens = input.len() / d;
-        let chunk = rows_a_part(&pool, tokens);
-        let parts: Vec<_> = gate_up
-            .chunks(chunk * 2 * ffn)
-            .zip(gated_out.chunks_mut(chunk * ffn))
-            .collect();
-        crate::parallel::for_parts(&pool, parts, |(gate_up, out)| {
-            gated(cpu, Gate::Silu, gate_up, ffn, out);
-        });
+        rows::gate(cpu, &pool, gate_up, ffn, gated_out);
         output.copy_from_slice(middle);
         self.products
             .forward(gated_out, weights(&ranges.down), ffn, output, Start::Add);

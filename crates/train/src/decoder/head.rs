@@ -1,10 +1,10 @@
 //! The last norm, the head and the loss, a chunk of tokens at a time: all logits never exist together.
 
+use super::rows::{norm, norm_backward};
 use super::{Activations, Decoder, Loss, MicroBatch};
 use crate::parallel::{for_parts, rows_a_part};
 use terang_kernels::gemm::Start;
-use terang_kernels::rows::{for_rows, rms_norm};
-use terang_kernels::training::{cross_entropy, rms_norm_backward, rms_norm_weight_gradient};
+use terang_kernels::training::cross_entropy;
 
 /// Logits that are held at once.
 const LOGITS_MAX: usize = 4 << 20;
@@ -36,15 +36,7 @@ impl Decoder {
             ..
         } = &mut self.acts;
         let last = inputs.last().map_or(&[][..], Vec::as_slice);
-        for_rows(&pool, tokens, normed, |rows, out| {
-            rms_norm(
-                cpu,
-                &last[rows.start * d..rows.end * d],
-                norm_weight,
-                eps,
-                out,
-            );
-        });
+        norm(cpu, &pool, last, norm_weight, eps, normed);
         // A chunk does not depend on the threads, since the head's gradient is summed over chunks.
         let chunk = (LOGITS_MAX / vocab).clamp(1, 1024).min(tokens);
         if gradient.is_some() {
@@ -110,37 +102,4 @@ fn sum(weights: &[f32], losses: &[f32]) -> Loss {
         }
     }
     loss
-}
-
-/// The gradient through a norm on all threads: added to `dx`, written to `d_weight`.
-#[allow(clippy::too_many_arguments, reason = "inputs, outputs and threads")]
-pub(super) fn norm_backward(
-    cpu: terang_kernels::Cpu,
-    pool: &terang_kernels::ThreadPool,
-    x: &[f32],
-    weight: &[f32],
-    eps: f32,
-    dy: &[f32],
-    dx: &mut [f32],
-    inverse: &mut [f32],
-    d_weight: &mut [f32],
-) {
-    let d = weight.len();
-    let part = rows_a_part(pool, x.len() / d);
-    let parts: Vec<_> = x
-        .chunks(part * d)
-        .zip(dy.chunks(part * d))
-        .zip(dx.chunks_mut(part * d))
-        .zip(inverse.chunks_mut(part))
-        .collect();
-    for_parts(pool, parts, |(((x, dy), dx), inverse)| {
-        rms_norm_backward(cpu, x, weight, eps, dy, dx, inverse);
-    });
-    d_weight.fill(0.0);
-    let width = d.div_ceil(pool.threads()).next_multiple_of(16);
-    let parts: Vec<_> = d_weight.chunks_mut(width).enumerate().collect();
-    for_parts(pool, parts, |(index, d_weight)| {
-        let columns = index * width..index * width + d_weight.len();
-        rms_norm_weight_gradient(cpu, x, dy, inverse, d, columns, d_weight);
-    });
 }

@@ -9,6 +9,7 @@ mod backward;
 mod forward;
 mod head;
 mod layout;
+mod rows;
 #[cfg(test)]
 mod tests;
 

@@ -73,6 +73,22 @@ pub struct State {
     pub steps: u64,
 }
 
+/// A gradient, and its norm.
+#[derive(Clone, Copy, Debug)]
+pub struct Gradient<'a> {
+    numbers: &'a [f32],
+    /// Before it is cut.
+    pub norm: f64,
+}
+
+impl<'a> Gradient<'a> {
+    /// Finds the norm.
+    pub fn new(cpu: Cpu, pool: &ThreadPool, numbers: &'a [f32]) -> Self {
+        let norm = norm(cpu, pool, numbers);
+        Self { numbers, norm }
+    }
+}
+
 /// Moves parameters by gradients.
 #[derive(Debug)]
 pub struct Optimizer {
@@ -111,18 +127,18 @@ impl Optimizer {
         &self.state
     }
 
-    /// One step with that learning rate. Returns the gradient's norm before it was cut.
+    /// One step with that learning rate.
     pub fn step(
         &mut self,
         cpu: Cpu,
         pool: &ThreadPool,
         table: &Table,
         parameters: &mut [f32],
-        gradient: &[f32],
+        gradient: Gradient<'_>,
         learning_rate: f64,
-    ) -> f64 {
+    ) {
         let s = &self.settings;
-        let norm = norm(cpu, pool, gradient);
+        let norm = gradient.norm;
         let scale = if s.clip > 0.0 && norm > s.clip {
             s.clip / norm
         } else {
@@ -144,7 +160,7 @@ impl Optimizer {
         let (mut w, mut m, mut v) = (parameters, &mut self.state.m[..], &mut self.state.v[..]);
         for tensor in &table.tensors {
             let n = tensor.range.len();
-            let g = &gradient[tensor.range.clone()];
+            let g = &gradient.numbers[tensor.range.clone()];
             let ((w1, w2), (m1, m2), (v1, v2)) =
                 (w.split_at_mut(n), m.split_at_mut(n), v.split_at_mut(n));
             (w, m, v) = (w2, m2, v2);
@@ -169,12 +185,11 @@ impl Optimizer {
             parts.extend(chunks.map(|((w, g), (m, v))| (rule, w, g, m, v)));
         }
         for_parts(pool, parts, |(rule, w, g, m, v)| rule.step(cpu, w, g, m, v));
-        norm
     }
 }
 
 /// The norm of a gradient, summed in one order whatever the threads.
-pub fn norm(cpu: Cpu, pool: &ThreadPool, gradient: &[f32]) -> f64 {
+fn norm(cpu: Cpu, pool: &ThreadPool, gradient: &[f32]) -> f64 {
     let mut sums = vec![0.0f64; gradient.len().div_ceil(NORM_PART)];
     let parts: Vec<_> = gradient.chunks(NORM_PART).zip(&mut sums).collect();
     for_parts(pool, parts, |(x, sum)| *sum = sum_of_squares(cpu, x));

@@ -43,13 +43,14 @@ fn a_step_is_that_of_the_formula_and_the_same_for_any_threads() {
             .map(|threads| {
                 let (pool, mut parameters) = (ThreadPool::new(threads), before.clone());
                 let mut optimizer = Optimizer::new(&settings, &layout.table);
+                let gradient = Gradient::new(Cpu::best(), &pool, &gradient);
                 for _ in 0..3 {
                     optimizer.step(
                         Cpu::best(),
                         &pool,
                         &layout.table,
                         &mut parameters,
-                        &gradient,
+                        gradient,
                         0.01,
                     );
                 }
@@ -70,7 +71,7 @@ fn a_step_is_that_of_the_formula_and_the_same_for_any_threads() {
         &ThreadPool::new(1),
         &layout.table,
         &mut parameters,
-        &gradient,
+        Gradient::new(Cpu::best(), &ThreadPool::new(1), &gradient),
         0.01,
     );
     for tensor in &layout.table.tensors {

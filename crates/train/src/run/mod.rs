@@ -16,7 +16,6 @@ use crate::{Result, TrainError};
 use prepare::Prepared;
 use rank::{Outcome, Shared};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use terang_kernels::Cpu;
 
 /// What a run computes with, and where it writes.
@@ -151,7 +150,6 @@ pub fn run(
     let (manifest, parent, numbers) = begin(&prepared, &layout, recipe, options)?;
     let shared = Shared::new(recipe, options, &prepared, layout, on_event);
     let at = rank::Position { manifest, parent };
-    let first = Mutex::new(None);
     let outcomes: Vec<Result<Outcome>> = std::thread::scope(|scope| {
         let threads: Vec<_> = Local::ranks(options.workers)
             .into_iter()
@@ -167,18 +165,9 @@ pub fn run(
         };
         threads.into_iter().map(join).collect()
     });
-    for outcome in outcomes {
-        let outcome = outcome?;
-        first
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get_or_insert(outcome);
-    }
-    let outcome = first
-        .into_inner()
-        .ok()
-        .flatten()
-        .ok_or(TrainError::Stopped)?;
+    // The same on all ranks.
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let outcome = outcomes.into_iter().next().ok_or(TrainError::Stopped)?;
     finish(&prepared, &shared.layout, options, outcome)
 }
 

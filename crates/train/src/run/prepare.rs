@@ -2,7 +2,7 @@
 
 use super::{Event, Options};
 use crate::base;
-use crate::checkpoint::{Manifest, SourceRecord, Texts, digest};
+use crate::checkpoint::{Manifest, SourceRecord, Texts};
 use crate::corpus::{self, Document, Raw, encode};
 use crate::decoder::{Layout, Table};
 use crate::lora::Adapter;
@@ -356,7 +356,6 @@ fn tokenizer_file(
     std::fs::remove_file(&corpus).map_err(wrong(&corpus))?;
     made?.save(&path)?;
     std::fs::write(&note, made_of).map_err(wrong(&note))?;
-    digest(&path).map_err(wrong(&path))?;
     Ok(path)
 }
 

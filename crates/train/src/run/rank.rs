@@ -5,9 +5,9 @@ use crate::batches::{Batches, Packing};
 use crate::checkpoint::{self, Manifest, Numbers};
 use crate::collective::{Collective, Tree};
 use crate::corpus::Document;
-use crate::decoder::{Decoder, Layout, Loss, Table};
+use crate::decoder::{Decoder, Layout, Loss, Table, Tensor};
 use crate::lora::{Adapter, Work};
-use crate::optimizer::{Optimizer, State};
+use crate::optimizer::{Gradient, Optimizer, State};
 use crate::recipe::{Recipe, Stage, StageKind};
 use crate::{Result, TrainError};
 use std::collections::HashSet;
@@ -329,27 +329,25 @@ impl StageRun<'_> {
             (sum + loss, n + targets)
         });
         let loss = if targets == 0.0 { 0.0 } else { sum / targets };
-        let is_broken =
-            |range: &std::ops::Range<usize>| gradient[range.clone()].iter().any(|x| !x.is_finite());
-        if !loss.is_finite()
-            || !crate::optimizer::norm(cpu, self.decoder.pool(), &gradient).is_finite()
-        {
-            let broken = self
-                .shared
-                .table()
-                .tensors
-                .iter()
-                .find(|tensor| is_broken(&tensor.range));
+        let pool = self.decoder.pool();
+        let found = Gradient::new(cpu, pool, &gradient);
+        let table = self.shared.table();
+        if !loss.is_finite() || !found.norm.is_finite() {
+            let is_broken = |tensor: &&Tensor| {
+                gradient[tensor.range.clone()]
+                    .iter()
+                    .any(|x| !x.is_finite())
+            };
+            let broken = table.tensors.iter().find(is_broken);
             return Err(TrainError::Diverged {
                 stage: self.stage.name.clone(),
                 step: step + 1,
                 tensor: broken.map_or_else(|| "the loss".to_owned(), |tensor| tensor.name.clone()),
             });
         }
-        let table = self.shared.table();
-        let norm =
-            self.optimizer
-                .step(cpu, self.decoder.pool(), table, parameters, &gradient, rate);
+        let norm = found.norm;
+        self.optimizer
+            .step(cpu, pool, table, parameters, found, rate);
         self.tree.give_back(gradient);
         Ok((loss, norm))
     }

@@ -1,6 +1,7 @@
 use super::*;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const RECIPE: &str = r#"
