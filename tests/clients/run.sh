@@ -88,7 +88,7 @@ run_pytest() {
 clients=("$here"/python/test_{openai,openai_async,openai_responses,anthropic,langchain,litellm,pydantic_ai}.py)
 part python run_pytest "${clients[@]}"
 part node node --test "$work/node/"
-part eval run_pytest "$here/python/test_lm_eval.py"
+part eval run_pytest "$here"/python/test_lm_eval{,_suites}.py
 part openapi run_pytest "$here/python/test_openapi.py"
 
 kill -TERM "$server"

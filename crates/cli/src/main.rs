@@ -67,9 +67,12 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::List(args) => commands::list::run(&data()?, args),
         Verb::Show(args) => commands::show::run(&data()?, args),
         Verb::Rm(args) => commands::rm::run(&data()?, args),
-        Verb::Eval {
-            what: args::Eval::Perplexity(args),
-        } => commands::eval::run(&data()?, cli.compute, args),
+        Verb::Eval(args) => match &args.what {
+            Some(args::EvalWhat::Perplexity(args)) => {
+                commands::eval::run(&data()?, cli.compute, args)
+            }
+            None => commands::suite::run(&data()?, cli.compute, &args.suite),
+        },
         Verb::Tokenizer {
             what: args::Tokenizer::Train(args),
         } => commands::tokenizer::run(cli.compute, args),

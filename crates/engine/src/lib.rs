@@ -12,6 +12,7 @@ mod constraint;
 pub mod encoder;
 pub mod engine;
 pub mod error;
+pub mod likelihood;
 pub mod load;
 mod logprob;
 pub mod metrics;
@@ -22,6 +23,7 @@ pub mod sampler;
 mod scheduler;
 mod speculate;
 pub mod stop;
+pub mod suite;
 pub mod text;
 mod validate;
 

@@ -96,6 +96,17 @@ const LAWS: [(&str, f64); 4] = [
     ),
 ];
 
+/// What so much compute crosses, the lowest threshold first.
+pub fn thresholds(flops: f64) -> Vec<Threshold> {
+    LAWS.iter()
+        .map(|(law, at)| Threshold {
+            law,
+            flops: *at,
+            crossed: flops >= *at,
+        })
+        .collect()
+}
+
 /// How often a plan plays its run through, and from which seed.
 const PLAYED: usize = 200;
 const SEED: u64 = 1;
@@ -136,14 +147,7 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         cost_usd: gpus as f64 * hours * asked.price,
         carbon_t: energy_mwh * asked.carbon / 1000.0,
         flops,
-        thresholds: LAWS
-            .iter()
-            .map(|(law, at)| Threshold {
-                law,
-                flops: *at,
-                crossed: flops >= *at,
-            })
-            .collect(),
+        thresholds: thresholds(flops),
         error_p90_pct: error,
         upkeep,
         simulation,

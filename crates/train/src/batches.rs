@@ -7,7 +7,7 @@ use std::sync::Arc;
 use terang_kernels::philox::uniform_of;
 
 /// Streams of random numbers below this belong to tensors' initial values.
-const ORDER_STREAM: u32 = 1 << 31;
+pub(crate) const ORDER_STREAM: u32 = 1 << 31;
 
 /// A sequence to learn from: one more token than is fed in, since each is learned from those before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,7 +185,7 @@ impl Batches {
 }
 
 /// Fisher and Yates' shuffle with draws from a stream of the seed.
-fn shuffle<T>(items: &mut [T], seed: u64, stream: u32) {
+pub(crate) fn shuffle<T>(items: &mut [T], seed: u64, stream: u32) {
     for i in (1..items.len()).rev() {
         let j = (uniform_of(seed, stream, i as u64) * (i + 1) as f64) as usize;
         items.swap(i, j.min(i));

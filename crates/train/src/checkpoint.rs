@@ -18,6 +18,7 @@ use terang_model::{TensorSource as _, TensorView};
 
 /// The manifest's file.
 pub const MANIFEST: &str = "manifest.json";
+const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const WEIGHTS: &str = "model.safetensors";
 /// The weights' file where they are an adapter's, by the name that the library PEFT has for it.
 const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
@@ -50,6 +51,12 @@ pub struct Manifest {
     pub flops: f64,
     /// The latest validation's loss, in nats a token.
     pub val_loss: Option<f64>,
+    /// The latest validation's share of right answers, or of pairs in the right order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_reward: Option<f64>,
+    /// The SHA-256 of the manifest of the model that answers are compared with, inside of a stage that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// The SHA-256 of the manifest of the checkpoint before it.
     pub parent: Option<String>,
     /// The SHA-256 of each file beside this one.
@@ -260,16 +267,7 @@ pub fn load(dir: &Path, table: &Table) -> Result<(Manifest, String, Numbers)> {
 /// # Errors
 /// As [`load`].
 pub fn verify(dir: &Path) -> Result<(Manifest, String)> {
-    let path = dir.join(MANIFEST);
-    let text = fs::read_to_string(&path).map_err(|source| TrainError::File {
-        path: path.clone(),
-        source,
-    })?;
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| TrainError::Line {
-        path: path.clone(),
-        number: error.line() as u64,
-        reason: error.to_string(),
-    })?;
+    let (manifest, text) = manifest(dir)?;
     for (name, recorded) in &manifest.files {
         let path = terang_model::checkpoint::folder_file(dir, name)?;
         let found = digest(&path).map_err(|source| TrainError::File {
@@ -284,6 +282,35 @@ pub fn verify(dir: &Path) -> Result<(Manifest, String)> {
         }
     }
     Ok((manifest, hex(&Sha256::digest(text.as_bytes()))))
+}
+
+/// Reads a checkpoint's manifest; the files that it names are not looked at.
+///
+/// # Errors
+/// [`TrainError::File`], [`TrainError::Line`].
+pub fn read_manifest(dir: &Path) -> Result<Manifest> {
+    manifest(dir).map(|(manifest, _)| manifest)
+}
+
+/// The manifest, and its text.
+fn manifest(dir: &Path) -> Result<(Manifest, String)> {
+    let path = dir.join(MANIFEST);
+    let wrong = |source| TrainError::File {
+        path: path.clone(),
+        source,
+    };
+    let bytes = fs::metadata(&path).map_err(wrong)?.len();
+    if bytes > MANIFEST_BYTES_MAX {
+        let reason = format!("{bytes} bytes, allowed {MANIFEST_BYTES_MAX}");
+        return Err(TrainError::Export { path, reason });
+    }
+    let text = fs::read_to_string(&path).map_err(wrong)?;
+    let manifest = serde_json::from_str(&text).map_err(|error| TrainError::Line {
+        path: path.clone(),
+        number: error.line() as u64,
+        reason: error.to_string(),
+    })?;
+    Ok((manifest, text))
 }
 
 /// Checkpoints under `dir`, the latest last.

@@ -1,5 +1,6 @@
 //! From files to documents of tokens.
 
+use crate::examples::{Example, RawPair, RawTask, encode_pair, encode_task, read_pair, read_task};
 use crate::recipe::{Form, Source};
 use crate::{Result, TrainError};
 use serde_json::Value;
@@ -35,12 +36,34 @@ pub struct Texts {
 }
 
 /// A document before it is tokens.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Raw {
     /// Plain text.
     Text(String),
     /// Messages in OpenAI's form.
     Chat(Vec<Value>),
+    /// Two answers, one better than the other.
+    Pair(RawPair),
+    /// A question whose answer can be checked.
+    Task(RawTask),
+}
+
+impl Raw {
+    /// Its words, for a tokenizer to learn from.
+    pub fn words(&self) -> Vec<&str> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::Chat(messages) => contents(messages).collect(),
+            Self::Pair(pair) => pair.messages().flat_map(contents).collect(),
+            Self::Task(task) => contents(task.messages()).collect(),
+        }
+    }
+}
+
+fn contents(messages: &[Value]) -> impl Iterator<Item = &str> {
+    messages
+        .iter()
+        .filter_map(|message| message["content"].as_str())
 }
 
 /// The files that a source names, by their paths from `base`.
@@ -154,27 +177,36 @@ pub fn read(base: &Path, source: &Source) -> Result<Texts> {
                 number,
                 reason,
             };
+            let json = || -> Result<Value> {
+                serde_json::from_str(text).map_err(|error| bad(error.to_string()))
+            };
             match source.form {
                 Form::Text if text.trim().is_empty() => flush(&mut paragraph, &mut texts.documents),
                 Form::Text => paragraph.push_str(text),
                 _ if text.trim().is_empty() => {}
                 Form::Jsonl => {
-                    let value: Value =
-                        serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+                    let value = json()?;
                     let text = value["text"]
                         .as_str()
                         .ok_or_else(|| bad("no field `text` with a string".to_owned()))?;
                     texts.documents.push(Raw::Text(text.to_owned()));
                 }
                 Form::Chat => {
-                    let value: Value =
-                        serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+                    let value = json()?;
                     let messages = value["messages"]
                         .as_array()
                         .filter(|messages| !messages.is_empty());
                     let messages = messages
                         .ok_or_else(|| bad("no field `messages` with messages".to_owned()))?;
                     texts.documents.push(Raw::Chat(messages.clone()));
+                }
+                Form::Preference => {
+                    let pair = read_pair(&json()?).map_err(bad)?;
+                    texts.documents.push(Raw::Pair(pair));
+                }
+                Form::Task => {
+                    let task = read_task(&json()?).map_err(bad)?;
+                    texts.documents.push(Raw::Task(task));
                 }
             }
         }
@@ -207,28 +239,30 @@ pub fn encode(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
     end: u32,
-) -> Result<Document> {
-    match raw {
+) -> Result<Example> {
+    let template = || {
+        template.ok_or(TrainError::Template {
+            reason: "there is no chat template",
+        })
+    };
+    Ok(match raw {
         Raw::Text(text) => {
             let mut tokens = tokenizer.encode(text, Special::Ignore)?;
             tokens.push(end);
-            Ok(Document {
+            Example::Document(Document {
                 tokens,
                 learned: Vec::new(),
             })
         }
-        Raw::Chat(messages) => {
-            let template = template.ok_or(TrainError::Template {
-                reason: "there is no chat template",
-            })?;
-            encode_chat(messages, tokenizer, template)
-        }
-    }
+        Raw::Chat(messages) => Example::Document(encode_chat(messages, tokenizer, template()?)?),
+        Raw::Pair(pair) => Example::Pair(encode_pair(pair, tokenizer, template()?)?),
+        Raw::Task(task) => Example::Task(encode_task(task, tokenizer, template()?)?),
+    })
 }
 
 /// A conversation as the template writes it. What the assistant says is what follows a prompt that ends
 /// with the opening of its turn.
-fn encode_chat(
+pub(crate) fn encode_chat(
     messages: &[Value],
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
@@ -294,8 +328,8 @@ mod tests {
             |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
         write("a.txt", b"one\ntwo\n\n\nthree");
         let texts = read(folder.path(), &source(Form::Text, "*.txt")).unwrap();
-        let text = |text: &str| Raw::Text(text.to_owned());
-        assert_eq!(texts.documents, [text("one\ntwo\n"), text("three")]);
+        let words: Vec<_> = texts.documents.iter().flat_map(Raw::words).collect();
+        assert_eq!(words, ["one\ntwo\n", "three"]);
         assert_eq!(
             texts.files[0].1,
             hex(&Sha256::digest(b"one\ntwo\n\n\nthree"))
@@ -317,6 +351,11 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("*.md"), "{error}");
+        write("e.jsonl", b"{\"prompt\": \"x\", \"answer\": \"none\"}\n");
+        let error = read(folder.path(), &source(Form::Task, "e.jsonl"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 1: field `answer`"), "{error}");
         let long = vec![b'a'; LINE_MAX + 2];
         write("d.txt", &long);
         assert!(matches!(

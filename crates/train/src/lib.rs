@@ -1,8 +1,8 @@
 //! Making models of one's own: tokenizers, and training from text to a model that talks.
 //!
 //! - [`run`]: a recipe's stages one after the other. [`recipe`], [`corpus`], [`batches`]: what it learns from.
-//! - [`decoder`]: loss and gradients. [`optimizer`], [`collective`]: a step of all ranks.
-//! - [`checkpoint`], [`export`], [`report`]: what is left of it.
+//! - `objective`: what a stage wants of the model. [`decoder`]: loss and gradients. [`optimizer`], [`collective`]: a step of all ranks.
+//! - [`checkpoint`], [`export`], [`report`], [`events`]: what is left of it.
 //! - [`bpe`]: merges learned from counted words. `count`: words of files, on several threads.
 //! - [`tokenizer`]: all of it, from files to a `tokenizer.json`.
 //!
@@ -18,8 +18,11 @@ pub mod collective;
 pub mod corpus;
 mod count;
 pub mod decoder;
+pub mod events;
+pub mod examples;
 pub mod export;
 pub mod lora;
+mod objective;
 pub mod optimizer;
 mod parallel;
 pub mod recipe;

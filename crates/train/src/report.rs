@@ -16,6 +16,12 @@ pub struct Point {
     /// The loss, in nats a token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loss: Option<f64>,
+    /// The share of right answers, or of pairs in the right order.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reward: Option<f64>,
+    /// The same of what is kept back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub val_reward: Option<f64>,
     /// The loss on what is kept back, in nats a token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub val_loss: Option<f64>,
@@ -28,6 +34,25 @@ pub struct Point {
     /// Tokens a second.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tokens_per_s: Option<f64>,
+}
+
+impl Point {
+    /// What is known, by name.
+    pub fn scalars(&self) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("loss", self.loss),
+            ("reward", self.reward),
+            ("val_reward", self.val_reward),
+            ("val_loss", self.val_loss),
+            ("learning_rate", self.learning_rate),
+            ("gradient_norm", self.gradient_norm),
+            ("tokens_per_s", self.tokens_per_s),
+        ];
+        let known = all.into_iter();
+        known
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
 }
 
 /// The points of a run that was broken off before; lines that are cut are left out.
@@ -81,7 +106,8 @@ pub fn html(name: &str, points: &[Point], manifest: &Manifest) -> String {
             .iter()
             .position(|stage| *stage == point.stage)
             .unwrap_or(0);
-        merged.insert((stage, point.step, point.val_loss.is_some()), point);
+        let is_validation = point.loss.is_none();
+        merged.insert((stage, point.step, is_validation), point);
     }
     let mut offsets = vec![0u64; stages.len() + 1];
     for stage in 0..stages.len() {
@@ -111,6 +137,14 @@ pub fn html(name: &str, points: &[Point], manifest: &Manifest) -> String {
             &[
                 ("training", line(&|p| p.loss)),
                 ("validation", line(&|p| p.val_loss)),
+            ],
+            &marks,
+        ),
+        plot(
+            "Share of right answers",
+            &[
+                ("training", line(&|p| p.reward)),
+                ("validation", line(&|p| p.val_reward)),
             ],
             &marks,
         ),
@@ -145,6 +179,12 @@ pub fn html(name: &str, points: &[Point], manifest: &Manifest) -> String {
     );
     if let Some(loss) = manifest.val_loss {
         row("Validation loss", &format!("{loss:.4} nats a token"));
+    }
+    if let Some(reward) = manifest.val_reward {
+        row(
+            "Right answers in validation",
+            &format!("{:.1}%", 100.0 * reward),
+        );
     }
     for source in &manifest.data {
         let licence = if source.licence.is_empty() {

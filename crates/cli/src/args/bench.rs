@@ -4,9 +4,38 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// What `terang eval` measures.
+/// Arguments of `terang eval`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Eval {
+    /// Something else than questions
+    #[command(subcommand)]
+    pub(crate) what: Option<EvalWhat>,
+    /// The questions
+    #[command(flatten)]
+    pub(crate) suite: Suite,
+}
+
+/// Arguments of `terang eval MODEL --suite FILE`.
+#[derive(Debug, Args)]
+pub(crate) struct Suite {
+    /// Name in the catalogue, a .gguf file, or a Hugging Face folder
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Questions, a JSON object a line; what they ask is told by their fields
+    #[arg(long = "suite", value_name = "FILE", required = true)]
+    pub(crate) suites: Vec<PathBuf>,
+    /// The first questions of each file alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Give one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `terang eval` measures besides questions.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Eval {
+pub(crate) enum EvalWhat {
     /// Perplexity of a text
     #[command(after_help = "Examples:
   terang eval perplexity --file text.txt

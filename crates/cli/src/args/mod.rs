@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::bench::{Bench, BenchPart, Eval, Perplexity};
+pub(crate) use self::bench::{Bench, BenchPart, Eval, EvalWhat, Perplexity, Suite};
 pub(crate) use self::chat::{Chat, SamplingArgs};
 pub(crate) use self::models::{Pull, Rm, Show};
 pub(crate) use self::plan::{Plan, PlanFlags, PlanServe, PlanWhat, Scheduler};
@@ -120,13 +120,16 @@ A broken download goes on where it stopped when the command is given again.")]
     Rm(Rm),
     /// Measure a model
     #[command(after_help = "Examples:
+  terang eval smollm2:135m --suite arc_easy.jsonl
+  terang eval runs/tiny/model --suite pairs.jsonl --suite gsm8k.jsonl --limit 100 --json
   terang eval perplexity --file text.txt
-  terang eval perplexity --model smollm2:135m --context 512 --file text.txt --json")]
-    Eval {
-        /// What to measure
-        #[command(subcommand)]
-        what: Eval,
-    },
+  terang eval perplexity --model smollm2:135m --context 512 --file text.txt --json
+
+Kinds of questions, by the fields of a line: query, choices, gold (multiple choice); context_options,
+continuation, gold (which beginning); context, continuation (is it the likeliest); sentence_good, sentence_bad
+(which sentence); question, answer (the last number of an answer); text (bits per byte). Figures are those of
+lm-evaluation-harness for the same questions.")]
+    Eval(Eval),
     /// Make a model of one's own
     #[command(after_help = "Examples:
   terang train --recipe recipes/smoke.toml

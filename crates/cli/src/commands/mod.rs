@@ -12,6 +12,7 @@ pub(crate) mod pull;
 pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod suite;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 use terang_kernels::{Cpu, ThreadPool, limits};
 use terang_train::TrainError;
+use terang_train::events::{self, Events};
 use terang_train::recipe::Recipe;
 use terang_train::report::{self, Point};
 use terang_train::run::{self, Event, Finished, Options, Step};
@@ -43,13 +44,14 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
         workers,
         threads: (compute.threads() / workers).max(1),
         cpu,
+        samples: !args.json,
     };
     let peak = if args.json {
         0.0
     } else {
         limits::f32_flops_per_s(cpu, &ThreadPool::new(options.threads * workers))
     };
-    let watch = Mutex::new(Watch::new(&options.out, args.json, peak)?);
+    let watch = Mutex::new(Watch::new(&recipe, &options.out, args.json, peak)?);
     let begun = Instant::now();
     let finished = run::run(&recipe, &options, &|event| {
         let mut watch = watch
@@ -101,6 +103,7 @@ fn tell(
             "model": finished.model,
             "weights_sha256": finished.weights_sha256,
             "val_loss": finished.val_loss,
+            "val_reward": finished.val_reward,
             "tokens_per_s": tokens_per_s,
             "parameters": finished.parameters,
             "tokens": finished.manifest.tokens,
@@ -116,9 +119,7 @@ fn tell(
         Some(from) if recipe.lora.is_some() => format!("{from} --adapter {model}"),
         _ => model.clone(),
     };
-    let val_loss = finished
-        .val_loss
-        .map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
+    let val_loss = number(finished.val_loss);
     output::line(
         &Msg::TrainDone {
             path: model,
@@ -144,6 +145,10 @@ fn base(data: &DataDir, args: &Train, from: &str) -> Outcome<PathBuf> {
     Ok(located.path)
 }
 
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
 /// A name that a folder may have.
 fn folder_name(name: &str) -> Outcome<PathBuf> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -158,10 +163,13 @@ fn folder_name(name: &str) -> Outcome<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
-/// What was seen of a run: on the terminal, and in `metrics.jsonl`.
+/// What was seen of a run: on the terminal, in `metrics.jsonl` and in TensorBoard's form.
 struct Watch {
     progress: Progress,
     metrics: File,
+    events: Events<File>,
+    /// Steps before each stage, by its name.
+    before: Vec<(String, u64)>,
     points: Vec<Point>,
     /// The machine's f32 limit, operations a second; 0 where nobody looks.
     peak: f64,
@@ -171,14 +179,24 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(out: &Path, quiet: bool, peak: f64) -> Outcome<Self> {
+    fn new(recipe: &Recipe, out: &Path, quiet: bool, peak: f64) -> Outcome<Self> {
         std::fs::create_dir_all(out).map_err(|error| Problem::file(out, &error))?;
         let path = out.join("metrics.jsonl");
         let points = report::read_points(&path);
         let metrics = File::options().create(true).append(true).open(&path);
+        let events_path = out.join(events::file_name());
+        let events = File::options().create(true).append(true).open(&events_path);
+        let events = events.and_then(Events::new);
+        let mut steps = 0;
+        let stages = recipe.stage.iter().map(|stage| {
+            steps += stage.steps;
+            (stage.name.clone(), steps - stage.steps)
+        });
         Ok(Self {
             progress: Progress::new(quiet),
             metrics: metrics.map_err(|error| Problem::file(&path, &error))?,
+            events: events.map_err(|error| Problem::file(&events_path, &error))?,
+            before: stages.collect(),
             points,
             peak,
             tokens: 0,
@@ -219,19 +237,39 @@ impl Watch {
                 self.progress.reach(*step);
             }
             Event::Step(step) => self.step(step),
-            Event::Validated { stage, step, loss } => {
-                self.progress.line(&Msg::TrainValidated {
-                    stage: stage.clone(),
-                    step: step.to_string(),
-                    loss: format!("{loss:.4}"),
+            Event::Validated {
+                stage,
+                step,
+                loss,
+                reward,
+            } => {
+                let (stage, step_text, loss_text) =
+                    (stage.clone(), step.to_string(), number(*loss));
+                self.progress.line(&match reward {
+                    None => Msg::TrainValidated {
+                        stage: stage.clone(),
+                        step: step_text,
+                        loss: loss_text,
+                    },
+                    Some(reward) => Msg::TrainValidatedRight {
+                        stage: stage.clone(),
+                        step: step_text,
+                        loss: loss_text,
+                        right: format!("{:.1}", 100.0 * reward),
+                    },
                 });
                 self.note(Point {
-                    stage: stage.clone(),
+                    stage,
                     step: *step,
-                    val_loss: Some(*loss),
+                    val_loss: *loss,
+                    val_reward: *reward,
                     ..Point::default()
                 });
             }
+            Event::Sample { prompt, text } => self.progress.line(&Msg::TrainSample {
+                prompt: printable(prompt),
+                text: printable(text),
+            }),
             Event::Saving { .. } => {}
         }
     }
@@ -248,7 +286,8 @@ impl Watch {
             learning_rate: Some(step.learning_rate),
             gradient_norm: Some(step.gradient_norm),
             tokens_per_s: Some(speed),
-            val_loss: None,
+            reward: step.reward,
+            ..Point::default()
         });
         if self.peak == 0.0 {
             return;
@@ -258,7 +297,10 @@ impl Watch {
             Msg::TrainStep {
                 stage: step.stage.clone(),
                 curve: report::sparkline(&losses, 16),
-                loss: format!("{:.3}", step.loss),
+                loss: match step.reward {
+                    None => format!("{:.3}", step.loss),
+                    Some(right) => format!("{:.3} ({:.0}% ✓)", step.loss, 100.0 * right),
+                },
                 rate: format!("{:.1e}", step.learning_rate),
                 norm: format!("{:.2}", step.gradient_norm),
                 speed: format!("{speed:.0}"),
@@ -274,7 +316,10 @@ impl Watch {
     /// Keeps a point, and writes it down; what cannot be written is said once.
     fn note(&mut self, point: Point) {
         let line = serde_json::to_string(&point).unwrap_or_default() + "\n";
-        if let Err(error) = self.metrics.write_all(line.as_bytes())
+        let before = self.before.iter().find(|(stage, _)| *stage == point.stage);
+        let step = before.map_or(0, |(_, steps)| *steps) + point.step;
+        let written = self.metrics.write_all(line.as_bytes());
+        if let Err(error) = written.and_then(|()| self.events.scalars(step, &point.scalars()))
             && !self.failed
         {
             self.failed = true;
@@ -287,6 +332,13 @@ impl Watch {
         }
         self.points.push(point);
     }
+}
+
+/// A model's words on one line of a terminal.
+fn printable(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// The problem for a person who gave `verb`.

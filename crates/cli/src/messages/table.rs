@@ -330,6 +330,27 @@ messages! {
     ShowSources {} = "sources", "sumber";
     ShowFile {} = "file", "berkas";
     ShowPulled {} = "pulled", "diambil";
+    CardName {} = "trained as", "dilatih sebagai";
+    CardMadeBy {} = "made by", "dibuat oleh";
+    CardNumerics {} = "numerics", "numerik";
+    CardTraining {} = "training", "pelatihan";
+    CardComputed { tokens, flops } =
+        "{tokens} tokens, {flops} FLOP",
+        "{tokens} token, {flops} FLOP";
+    CardLaw {} = "law", "hukum";
+    CardUnder { share, flops, law } =
+        "{share} of {flops} FLOP: {law}",
+        "{share} dari {flops} FLOP: {law}";
+    CardValidation {} = "validation", "validasi";
+    CardLoss { loss } = "loss {loss}", "loss {loss}";
+    CardRight { share } = "{share} right", "{share} benar";
+    CardData {} = "training data", "data latihan";
+    CardSource { name, documents, tokens, licence, origin } =
+        "{name}: {documents} documents, {tokens} tokens, {licence} {origin}",
+        "{name}: {documents} dokumen, {tokens} token, {licence} {origin}";
+    CardNoLicence {} = "licence not given", "lisensi tidak disebut";
+    CardWeights {} = "weights sha-256", "sha-256 bobot";
+    CardParent {} = "made from", "dibuat dari";
     ShowVerified {} = "sha-256 verified", "sha-256 cocok";
     CommunityUpload {} = "community re-upload", "unggahan ulang komunitas";
     Yes {} = "yes", "ya";
@@ -433,6 +454,9 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "perplexity {perplexity} ± {error} ({tokens} tokens, {windows} windows of {context})",
         "perpleksitas {perplexity} ± {error} ({tokens} token, {windows} jendela dari {context})";
 
+    LabelSuite { suite } = "{suite}", "{suite}";
+    SuiteEmpty { path } = "{path}: no question is in it", "{path}: tidak ada pertanyaan di dalamnya";
+
     // tokenizer.
     LabelCounting {} = "words", "kata";
     LabelLearning {} = "tokens", "token";
@@ -452,6 +476,12 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
     TrainValidated { stage, step, loss } =
         "{stage}, step {step}: validation loss {loss}",
         "{stage}, langkah {step}: loss validasi {loss}";
+    TrainValidatedRight { stage, step, loss, right } =
+        "{stage}, step {step}: {right}% right in validation, loss {loss}",
+        "{stage}, langkah {step}: {right}% benar pada validasi, loss {loss}";
+    TrainSample { prompt, text } =
+        "  sample: {prompt} → {text}",
+        "  contoh: {prompt} → {text}";
     TrainStopped { path } =
         "stopped; saved in {path}. The same command goes on from there",
         "dihentikan; tersimpan di {path}. Perintah yang sama melanjutkannya";

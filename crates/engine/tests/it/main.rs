@@ -8,6 +8,7 @@ mod decoder;
 mod draft;
 mod encoder;
 mod engine;
+mod likelihood;
 mod real_model;
 mod requests;
 mod schedule;

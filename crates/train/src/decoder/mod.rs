@@ -7,11 +7,12 @@
 
 mod backward;
 mod forward;
+pub mod generate;
 mod head;
 mod layout;
 mod rows;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use layout::normal;
 pub use layout::{Kind, Layout, Table, Tensor};
@@ -269,5 +270,29 @@ impl Decoder {
         let loss = self.head_loss(parameters, batch, Some(gradient));
         self.backward(parameters, batch, gradient);
         loss
+    }
+
+    /// As [`Self::loss_and_gradient`] where what each target counts depends on the losses of all: `weigh`
+    /// gets them, `[T]` in nats, and sets the weights. Targets that weigh 0 before do so after.
+    ///
+    /// # Panics
+    /// As [`Self::loss`].
+    pub fn loss_and_gradient_weighed(
+        &mut self,
+        parameters: &[f32],
+        batch: &mut MicroBatch,
+        weigh: &mut dyn FnMut(&[f32], &mut [f32]),
+        gradient: &mut [f32],
+    ) {
+        self.forward(parameters, batch, self.recompute);
+        self.head_loss(parameters, batch, None);
+        weigh(&self.acts.losses, &mut batch.weights);
+        self.head_loss(parameters, batch, Some(gradient));
+        self.backward(parameters, batch, gradient);
+    }
+
+    /// The losses of the latest micro-batch's targets, `[T]` in nats; 0 where one is masked.
+    pub fn losses(&self) -> &[f32] {
+        &self.acts.losses
     }
 }

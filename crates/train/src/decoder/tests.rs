@@ -255,3 +255,78 @@ fn what_has_no_gradient_is_refused_by_name() {
         "{error}"
     );
 }
+
+/// Token by token with kept keys, alone or beside others: the same as the whole text through the forward pass.
+#[test]
+fn continuations_are_those_of_the_forward_pass() {
+    for tied in [true, false] {
+        let mut decoder = decoder(tied, 2, Cpu::best(), false);
+        let parameters = parameters(&decoder);
+        let prompts: [&[u32]; 3] = [&[5, 9, 40], &[1], &[7, 7, 7, 7, 60, 2]];
+        let mut seen = vec![Vec::new(); 3];
+        let found = decoder.generate(&parameters, &prompts, 12, &[], &mut |text, nth, logits| {
+            assert_eq!(seen[text].len(), nth);
+            seen[text].push(logits.to_vec());
+            generate::largest(logits)
+        });
+        for (text, (prompt, found)) in prompts.iter().zip(&found).enumerate() {
+            assert_eq!(found.len(), 12);
+            // The loss of what was chosen is what its logits say.
+            let whole: Vec<u32> = prompt.iter().chain(found).copied().collect();
+            let n = whole.len() - 1;
+            let mut weights = vec![0.0; n];
+            weights[prompt.len() - 1..].fill(1.0);
+            let batch = MicroBatch {
+                tokens: whole[..n].to_vec(),
+                targets: whole[1..].to_vec(),
+                weights,
+                documents: vec![0..n],
+            };
+            let expected: f64 = seen[text]
+                .iter()
+                .zip(found)
+                .map(|(logits, chosen)| {
+                    let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+                    sum.ln() - f64::from(logits[*chosen as usize])
+                })
+                .sum();
+            let loss = decoder.loss(&parameters, &batch);
+            assert!(
+                (loss.sum - expected).abs() < 1e-4,
+                "{} {expected}",
+                loss.sum
+            );
+            let alone = decoder.generate(&parameters, &[prompt], 12, &[], &mut |_, _, logits| {
+                generate::largest(logits)
+            });
+            assert_eq!(alone[0], *found);
+            // It ends after a stop, and where the context does.
+            let stop = found[4];
+            let first = found.iter().position(|token| *token == stop).unwrap();
+            let stopped =
+                decoder.generate(&parameters, &[prompt], 99, &[stop], &mut |_, _, logits| {
+                    generate::largest(logits)
+                });
+            assert_eq!(stopped[0], found[..=first]);
+            let long = decoder.generate(&parameters, &[prompt], 99, &[], &mut |_, _, _| 3);
+            assert_eq!(prompt.len() + long[0].len(), 32);
+        }
+    }
+}
+
+#[test]
+fn draws_follow_the_probabilities() {
+    let logits = [1.0f32, 3.0, 2.0];
+    assert_eq!(generate::largest(&logits), 1);
+    let mut counts = [0usize; 3];
+    for i in 0..3000 {
+        let draw = terang_kernels::philox::uniform(5, i);
+        counts[generate::drawn(&logits, 1.0, draw) as usize] += 1;
+    }
+    let all: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+    for (count, logit) in counts.iter().zip(logits) {
+        let expected = 3000.0 * f64::from(logit).exp() / all;
+        assert!((*count as f64 - expected).abs() < 80.0, "{counts:?}");
+    }
+    assert_eq!(generate::drawn(&logits, 0.01, 0.999), 1);
+}

@@ -5,6 +5,7 @@
 
 mod prepare;
 mod rank;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub threads: usize,
     /// The instruction set.
     pub cpu: Cpu,
+    /// The model says something after each validation.
+    pub samples: bool,
 }
 
 /// What happens in a run.
@@ -60,14 +63,23 @@ pub enum Event {
     },
     /// A step is made.
     Step(Step),
-    /// The loss on what is kept back.
+    /// How good it is on what is kept back.
     Validated {
         /// The stage's name.
         stage: String,
         /// Steps that were made.
         step: u64,
-        /// In nats a token.
-        loss: f64,
+        /// The loss, in nats a token or a pair.
+        loss: Option<f64>,
+        /// The share of right answers, or of pairs in the right order.
+        reward: Option<f64>,
+    },
+    /// What the model says now, beginning with something that was kept back.
+    Sample {
+        /// The beginning.
+        prompt: String,
+        /// What it made of it.
+        text: String,
     },
     /// A checkpoint is being written.
     Saving {
@@ -85,8 +97,10 @@ pub struct Step {
     pub step: u64,
     /// Steps of the stage.
     pub steps: u64,
-    /// The loss, in nats a token.
+    /// The loss, in nats a token, or a pair where pairs are compared.
     pub loss: f64,
+    /// The share of right answers, or of pairs in the right order.
+    pub reward: Option<f64>,
     /// The learning rate.
     pub learning_rate: f64,
     /// The gradient's norm.
@@ -106,8 +120,10 @@ pub struct Finished {
     pub model: PathBuf,
     /// The SHA-256 of its `model.safetensors`.
     pub weights_sha256: String,
-    /// The latest validation's loss, in nats a token.
+    /// The latest validation's loss, in nats a token, or a pair.
     pub val_loss: Option<f64>,
+    /// The latest validation's share of right answers, or of pairs in the right order.
+    pub val_reward: Option<f64>,
     /// Parameters.
     pub parameters: usize,
     /// What the model was made from.
@@ -234,6 +250,7 @@ fn finish(
     Ok(Finished {
         weights_sha256: manifest.weights_sha256().unwrap_or_default().to_owned(),
         val_loss: manifest.val_loss,
+        val_reward: manifest.val_reward,
         parameters: prepared.table(layout).len,
         manifest,
         model,

@@ -3,8 +3,9 @@
 use super::{Event, Options};
 use crate::base;
 use crate::checkpoint::{Manifest, SourceRecord, Texts};
-use crate::corpus::{self, Document, Raw, encode};
+use crate::corpus::{self, encode};
 use crate::decoder::{Layout, Table};
+use crate::examples::Example;
 use crate::lora::Adapter;
 use crate::recipe::Recipe;
 use crate::tokenizer::{self, Settings};
@@ -39,7 +40,10 @@ message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_pro
 pub(super) struct Prepared {
     pub(super) config: Config,
     /// By the names of sources.
-    pub(super) documents: BTreeMap<String, Arc<Vec<Document>>>,
+    pub(super) examples: BTreeMap<String, Arc<Vec<Example>>>,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    /// Tokens that end an answer.
+    pub(super) stops: Vec<u32>,
     /// The weights that training begins from.
     pub(super) base: Option<Arc<Vec<f32>>>,
     /// Where corrections of them lie.
@@ -108,15 +112,15 @@ pub(super) fn prepare(
         });
     }
 
-    let mut documents = BTreeMap::new();
+    let mut examples = BTreeMap::new();
     let mut records = Vec::new();
     for (source, texts) in &raw {
         say(&source.name)?;
-        let mut taken: Vec<Document> = Vec::new();
+        let mut taken: Vec<Example> = Vec::new();
         let mut dropped = 0;
         for text in &texts.documents {
             match encode(text, &tokenizer, template.as_ref(), end) {
-                Ok(document) => taken.push(document),
+                Ok(example) => taken.push(example),
                 Err(TrainError::Template { .. }) if is_chat => dropped += 1,
                 Err(error) => return Err(error),
             }
@@ -132,13 +136,10 @@ pub(super) fn prepare(
                 .collect(),
             bytes: texts.bytes,
             documents: taken.len() as u64,
-            tokens: taken
-                .iter()
-                .map(|document| document.tokens.len() as u64)
-                .sum(),
+            tokens: taken.iter().map(|example| example.tokens() as u64).sum(),
             dropped,
         });
-        documents.insert(
+        examples.insert(
             source.name.clone(),
             Arc::new(weighted(taken, source.weight)),
         );
@@ -156,7 +157,9 @@ pub(super) fn prepare(
         config,
         base,
         adapter,
-        documents,
+        examples,
+        stops: stops(&tokenizer, end),
+        tokenizer: Arc::new(tokenizer),
         texts,
         manifest: Manifest {
             format: "terang-checkpoint-1".to_owned(),
@@ -171,6 +174,8 @@ pub(super) fn prepare(
             tokens: 0,
             flops: 0.0,
             val_loss: None,
+            val_reward: None,
+            reference: None,
             parent: None,
             files: BTreeMap::new(),
         },
@@ -282,6 +287,15 @@ impl Foundation {
     }
 }
 
+/// What ends an answer, or a text.
+fn stops(tokenizer: &Tokenizer, end: u32) -> Vec<u32> {
+    let own = [tokenizer.id_of("<|im_end|>"), Some(end)];
+    own.into_iter()
+        .flatten()
+        .chain(tokenizer.eos_ids().iter().copied())
+        .collect()
+}
+
 fn end_of_text(tokenizer: &Tokenizer) -> Result<u32> {
     let end = tokenizer.id_of(END_OF_TEXT).or_else(|| tokenizer.eos());
     end.ok_or_else(|| TrainError::Setting {
@@ -332,17 +346,14 @@ fn tokenizer_file(
     let corpus = options.out.join("tokenizer.txt");
     let mut text = String::new();
     for document in raw.iter().flat_map(|(_, texts)| &texts.documents) {
-        match document {
-            Raw::Text(document) => text.push_str(document),
-            Raw::Chat(messages) => messages
-                .iter()
-                .filter_map(|m| m["content"].as_str())
-                .for_each(|content| {
-                    text.push_str(content);
-                    text.push('\n');
-                }),
-        }
-        text.push('\n');
+        let words = document.words();
+        text.push_str(&words.join("\n"));
+        // A conversation's last message ends its line as the others do.
+        text.push_str(if matches!(document, corpus::Raw::Text(_)) {
+            "\n"
+        } else {
+            "\n\n"
+        });
     }
     std::fs::write(&corpus, text).map_err(wrong(&corpus))?;
     let settings = Settings {
@@ -360,7 +371,7 @@ fn tokenizer_file(
 }
 
 /// Documents as often as a source's weight says: whole times, and of the rest the first ones.
-fn weighted(documents: Vec<Document>, weight: f64) -> Vec<Document> {
+fn weighted(documents: Vec<Example>, weight: f64) -> Vec<Example> {
     if weight == 1.0 {
         return documents;
     }

@@ -1,16 +1,16 @@
 //! What one rank does.
 
+use super::stage::{self, SAMPLE_MOST};
 use super::{Event, Options, Prepared, Step, checkpoints};
-use crate::batches::{Batches, Packing};
 use crate::checkpoint::{self, Manifest, Numbers};
 use crate::collective::{Collective, Tree};
-use crate::corpus::Document;
-use crate::decoder::{Decoder, Layout, Loss, Table, Tensor};
+use crate::decoder::generate::largest;
+use crate::decoder::{Decoder, Layout, Table, Tensor};
 use crate::lora::{Adapter, Work};
+use crate::objective::{Objective, Score};
 use crate::optimizer::{Gradient, Optimizer, State};
-use crate::recipe::{Recipe, Stage, StageKind};
+use crate::recipe::{Recipe, Stage};
 use crate::{Result, TrainError};
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -19,9 +19,9 @@ use terang_kernels::gemm::Workspace;
 
 /// What all ranks read.
 pub(super) struct Shared<'a> {
-    recipe: &'a Recipe,
-    options: &'a Options,
-    prepared: &'a Prepared,
+    pub(super) recipe: &'a Recipe,
+    pub(super) options: &'a Options,
+    pub(super) prepared: &'a Prepared,
     pub(super) layout: Layout,
     on_event: &'a (dyn Fn(&Event) -> bool + Sync),
 }
@@ -46,7 +46,7 @@ impl<'a> Shared<'a> {
 
 impl Shared<'_> {
     /// What the steps move.
-    fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &Table {
         self.prepared.table(&self.layout)
     }
 }
@@ -99,18 +99,19 @@ pub(super) fn train(
             stage.recompute,
         )?
         .with_z_loss(stage.z_loss);
-        let (training, validation) = documents(shared, stage);
-        let packing = match stage.kind {
-            StageKind::Pretrain | StageKind::Midtrain => Packing::Cut,
-            StageKind::Sft => Packing::Whole,
-        };
-        let seed = shared.recipe.seed.wrapping_add(index as u64);
-        let mut batches = Batches::new(training, packing, stage.sequence, stage.batch, seed);
-        if !batches.has_a_sequence() {
-            return Err(TrainError::TooLittle {
-                stage: stage.name.clone(),
-            });
-        }
+        let mut correction = Correction::of(shared);
+        let is_first = collective.rank() == 0;
+        let (objective, beginnings) = stage::objective(shared, index, &mut || {
+            let correction = correction.as_mut();
+            stage::reference(
+                shared,
+                &decoder,
+                correction,
+                &parameters,
+                &mut manifest,
+                is_first,
+            )
+        })?;
         let optimizer = match state.take() {
             Some(state) => Optimizer::resume(&stage.optimizer, state),
             None => Optimizer::new(&stage.optimizer, shared.table()),
@@ -120,27 +121,17 @@ pub(super) fn train(
             shared,
             stage,
             decoder,
-            batches,
-            validation: Batches::new(validation, packing, stage.sequence, stage.batch, seed),
+            objective,
+            beginnings,
             optimizer,
             collective: &mut *collective,
             tree: Tree::default(),
-            correction: shared
-                .prepared
-                .adapter
-                .as_ref()
-                .zip(shared.prepared.base.as_deref())
-                .map(|(adapter, base)| Correction {
-                    adapter,
-                    base,
-                    merged: base.clone(),
-                    gradient: vec![0.0; base.len()],
-                    workspace: Workspace::new(),
-                }),
+            correction,
         };
         run.steps(&mut parameters, &mut manifest, &mut saver)?;
         manifest.stage = index + 1;
         manifest.step = 0;
+        manifest.reference = None;
     }
     saver.wait()?;
     Ok(Outcome {
@@ -150,38 +141,13 @@ pub(super) fn train(
     })
 }
 
-/// A stage's documents, and those of them that are kept back. Each hundredth or so is kept, by its place.
-fn documents(shared: &Shared<'_>, stage: &Stage) -> (Vec<Document>, Vec<Document>) {
-    let (mut training, mut validation) = (Vec::new(), Vec::new());
-    let all = stage
-        .data
-        .iter()
-        .filter_map(|name| shared.prepared.documents.get(name));
-    let mut owed = 0.0;
-    for document in all.flat_map(|documents| documents.iter()) {
-        owed += stage.validation;
-        if owed >= 1.0 {
-            owed -= 1.0;
-            validation.push(document.clone());
-        } else {
-            training.push(document.clone());
-        }
-    }
-    // What is learned from is not kept back: a source may be taken more than once.
-    let learned: HashSet<&[u32]> = training
-        .iter()
-        .map(|document| &document.tokens[..])
-        .collect();
-    validation.retain(|document| !learned.contains(&document.tokens[..]));
-    (training, validation)
-}
-
 struct StageRun<'a> {
     shared: &'a Shared<'a>,
     stage: &'a Stage,
     decoder: Decoder,
-    batches: Batches,
-    validation: Batches,
+    objective: Box<dyn Objective>,
+    /// What samples begin with.
+    beginnings: Vec<Vec<u32>>,
     optimizer: Optimizer,
     collective: &'a mut dyn Collective,
     tree: Tree,
@@ -189,7 +155,7 @@ struct StageRun<'a> {
 }
 
 /// A model whose corrections alone are learned.
-struct Correction<'a> {
+pub(super) struct Correction<'a> {
     adapter: &'a Adapter,
     base: &'a Vec<f32>,
     /// The model with its corrections.
@@ -199,9 +165,25 @@ struct Correction<'a> {
     workspace: Workspace,
 }
 
-impl Correction<'_> {
+impl<'a> Correction<'a> {
+    fn of(shared: &'a Shared<'_>) -> Option<Self> {
+        let prepared = shared.prepared;
+        let parts = prepared.adapter.as_ref().zip(prepared.base.as_deref());
+        parts.map(|(adapter, base)| Self {
+            adapter,
+            base,
+            merged: base.clone(),
+            gradient: vec![0.0; base.len()],
+            workspace: Workspace::new(),
+        })
+    }
+
+    pub(super) fn merged(&self) -> &[f32] {
+        &self.merged
+    }
+
     /// The parameters with which a step is computed.
-    fn merge(&mut self, decoder: &Decoder, numbers: &[f32]) {
+    pub(super) fn merge(&mut self, decoder: &Decoder, numbers: &[f32]) {
         let mut work = Work {
             cpu: decoder.cpu(),
             pool: decoder.pool(),
@@ -233,15 +215,15 @@ impl StageRun<'_> {
             name: stage.name.clone(),
             step: manifest.step,
             steps: stage.steps,
-            tokens: self.batches.tokens(),
-            documents: self.batches.len(),
+            tokens: self.objective.tokens(),
+            documents: self.objective.len(),
             parameters: parameters.len(),
         });
         while manifest.step < stage.steps {
             let step = manifest.step;
             let started = Instant::now();
             let rate = stage.optimizer.learning_rate * stage.schedule.factor(step, stage.steps);
-            let (loss, norm) = self.step(parameters, step, rate)?;
+            let (score, norm) = self.step(parameters, step, rate)?;
             manifest.step += 1;
             let tokens = stage.batch * stage.sequence;
             let flops = self.flops(tokens);
@@ -251,7 +233,8 @@ impl StageRun<'_> {
                 stage: stage.name.clone(),
                 step: manifest.step,
                 steps: stage.steps,
-                loss,
+                loss: score.mean_loss(),
+                reward: score.mean_reward(),
                 learning_rate: rate,
                 gradient_norm: norm,
                 tokens,
@@ -282,23 +265,22 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    /// One step: this rank's micro-batches, the sum over all, the optimizer. Returns the loss of all, in
-    /// nats a token, and the gradient's norm.
-    fn step(&mut self, parameters: &mut [f32], step: u64, rate: f64) -> Result<(f64, f64)> {
-        let all = self.batches.step(step, self.stage.micro_batch);
-        let own = all.len() / self.collective.size();
+    /// One step: this rank's micro-batches, the sum over all, the optimizer. Returns the score of all, and
+    /// the gradient's norm.
+    fn step(&mut self, parameters: &mut [f32], step: u64, rate: f64) -> Result<(Score, f64)> {
+        let all = self.objective.begin(step);
+        let own = all / self.collective.size();
         let from = self.collective.rank() * own;
         let cpu = self.decoder.cpu();
-        let mut losses = vec![0.0; 2 * all.len()];
+        let mut scores = vec![0.0; Score::LEN * all];
         if let Some(correction) = &mut self.correction {
             correction.merge(&self.decoder, parameters);
         }
         for index in from..from + own {
             let mut gradient = self.tree.leaf(parameters.len());
-            let loss = match &mut self.correction {
-                None => self
-                    .decoder
-                    .loss_and_gradient(parameters, &all[index], &mut gradient),
+            let (objective, decoder) = (&mut self.objective, &mut self.decoder);
+            let score = match &mut self.correction {
+                None => objective.gradient(decoder, parameters, index, &mut gradient),
                 Some(correction) => {
                     let Correction {
                         adapter,
@@ -307,32 +289,27 @@ impl StageRun<'_> {
                         workspace,
                         ..
                     } = correction;
-                    let loss = self.decoder.loss_and_gradient(merged, &all[index], full);
+                    let score = objective.gradient(decoder, merged, index, full);
                     let mut work = Work {
                         cpu,
-                        pool: self.decoder.pool(),
+                        pool: decoder.pool(),
                         workspace,
                     };
                     adapter.project(&mut work, full, parameters, &mut gradient);
-                    loss
+                    score
                 }
             };
-            losses[2 * index] = loss.sum;
-            losses[2 * index + 1] = loss.targets as f64;
+            scores[Score::LEN * index..][..Score::LEN].copy_from_slice(&score.numbers());
             self.tree.push(cpu, self.decoder.pool(), gradient);
         }
         let mut gradient = self.tree.sum().unwrap_or_default();
         self.collective.all_reduce(cpu, &mut gradient);
-        self.collective.all_gather(&mut losses);
-        let pairs = losses.as_chunks::<2>().0.iter();
-        let (sum, targets) = pairs.fold((0.0, 0.0), |(sum, n), [loss, targets]| {
-            (sum + loss, n + targets)
-        });
-        let loss = if targets == 0.0 { 0.0 } else { sum / targets };
+        self.collective.all_gather(&mut scores);
+        let score = Score::sum(&scores);
         let pool = self.decoder.pool();
         let found = Gradient::new(cpu, pool, &gradient);
         let table = self.shared.table();
-        if !loss.is_finite() || !found.norm.is_finite() {
+        if !score.mean_loss().is_finite() || !found.norm.is_finite() {
             let is_broken = |tensor: &&Tensor| {
                 gradient[tensor.range.clone()]
                     .iter()
@@ -349,37 +326,45 @@ impl StageRun<'_> {
         self.optimizer
             .step(cpu, pool, table, parameters, found, rate);
         self.tree.give_back(gradient);
-        Ok((loss, norm))
+        Ok((score, norm))
     }
 
-    /// The loss on what was kept back, computed by the first rank.
+    /// How good it is on what was kept back, computed by the first rank.
     fn validate(&mut self, parameters: &[f32], manifest: &mut Manifest) -> bool {
-        let mut sums = [0.0, 0.0];
+        let (mut numbers, mut go_on) = ([0.0; Score::LEN], true);
         if self.is_first() {
-            let mut loss = Loss::default();
             if let Some(correction) = &mut self.correction {
                 correction.merge(&self.decoder, parameters);
             }
             let parameters = self.correction.as_ref().map_or(parameters, |c| &c.merged);
-            for batch in self.validation.all(self.stage.micro_batch) {
-                let part = self.decoder.loss(parameters, &batch);
-                loss.sum += part.sum;
-                loss.targets += part.targets;
+            let score = self.objective.validate(&mut self.decoder, parameters);
+            numbers = score.numbers();
+            let turn = (manifest.step / self.stage.validate_every) as usize;
+            if self.shared.options.samples && !self.beginnings.is_empty() {
+                let beginning = &self.beginnings[turn % self.beginnings.len()];
+                let sample = sample(self.shared, &mut self.decoder, parameters, beginning);
+                go_on = self.tell(&sample);
             }
-            sums = [loss.sum, loss.targets as f64];
         }
-        self.collective.all_gather(&mut sums);
-        if sums[1] == 0.0 {
-            return true;
+        self.collective.all_gather(&mut numbers);
+        let score = Score::sum(&numbers);
+        let (loss, reward) = (
+            (score.losses > 0.0).then(|| score.mean_loss()),
+            score.mean_reward(),
+        );
+        if loss.is_none() && reward.is_none() {
+            return go_on;
         }
-        let loss = sums[0] / sums[1];
-        manifest.val_loss = Some(loss);
+        // Of a stage that learns by rewards alone the loss before it stays.
+        manifest.val_loss = loss.or(manifest.val_loss);
+        manifest.val_reward = reward;
         let stage = self.stage.name.clone();
         self.tell(&Event::Validated {
             stage,
             step: manifest.step,
             loss,
-        })
+            reward,
+        }) && go_on
     }
 
     /// Six operations a parameter and token, and attention's: twelve a layer, width and key seen, of which
@@ -420,6 +405,7 @@ impl StageRun<'_> {
             // The next stage begins with a new optimizer.
             manifest.stage += 1;
             manifest.step = 0;
+            manifest.reference = None;
         }
         manifest.parent.clone_from(&saver.parent);
         let table = self.shared.table().clone();
@@ -447,6 +433,22 @@ impl StageRun<'_> {
             Ok(digest)
         }));
         if now { saver.wait() } else { Ok(()) }
+    }
+}
+
+/// What the model makes of a beginning, where it always takes the likeliest token.
+fn sample(
+    shared: &Shared<'_>,
+    decoder: &mut Decoder,
+    parameters: &[f32],
+    beginning: &[u32],
+) -> Event {
+    let (tokenizer, stops) = (&shared.prepared.tokenizer, &shared.prepared.stops);
+    let mut likeliest = |_: usize, _: usize, logits: &mut [f32]| largest(logits);
+    let found = decoder.generate(parameters, &[beginning], SAMPLE_MOST, stops, &mut likeliest);
+    Event::Sample {
+        prompt: tokenizer.decode(beginning, true),
+        text: tokenizer.decode(found.first().map_or(&[], Vec::as_slice), true),
     }
 }
 

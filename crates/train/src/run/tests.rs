@@ -1,3 +1,5 @@
+mod answers;
+
 use super::*;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -88,6 +90,7 @@ fn options(folder: &Path, out: &str, workers: usize, threads: usize) -> Options 
         workers,
         threads,
         cpu: Cpu::best(),
+        samples: true,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `terang show NAME|PATH`: what the catalogue, the data folder and the file itself say.
 
+mod card;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -262,6 +264,7 @@ fn of_path(path: &Path) -> Outcome<Vec<Fact>> {
         json!(bytes),
         human_bytes(bytes),
     ));
+    facts.append(&mut card::facts(path)?);
     Ok(facts)
 }
 
