@@ -23,8 +23,9 @@ const config: PlaywrightTestConfig<Options> = {
   use: { launchOptions, serviceWorkers: 'block', permissions: ['clipboard-read', 'clipboard-write'], trace: 'off' },
   projects: [
     { name: 'desktop-en', use: { ...desktop, locale: 'en-GB', language: 'en' }, testIgnore: /phone\.spec\.ts/ },
-    { name: 'desktop-id', use: { ...desktop, locale: 'id-ID', language: 'id' }, testMatch: /(?:chat|pages|accounts|files|keep|models|oidc|passkeys|knowledge|tools)\.spec\.ts/ },
-    { name: 'phone-en', use: { ...phone, locale: 'en-GB', language: 'en' }, testMatch: /(?:pages|phone|files|keep|knowledge|tools)\.spec\.ts/ },
+    // Each part in both languages and, where a phone shows it otherwise, in both sizes.
+    { name: 'desktop-id', use: { ...desktop, locale: 'id-ID', language: 'id' }, testMatch: /(?:chat|pages|accounts|models|oidc|passkeys|embed)\.spec\.ts/ },
+    { name: 'phone-en', use: { ...phone, locale: 'en-GB', language: 'en' }, testMatch: /(?:pages|phone)\.spec\.ts/ },
     { name: 'phone-id', use: { ...phone, locale: 'id-ID', language: 'id' }, testMatch: /(?:pages|phone|files|keep|knowledge|tools)\.spec\.ts/ }
   ]
 };
