@@ -50,6 +50,24 @@ pub enum CacheSharing {
     All,
 }
 
+/// What must not be seen in a log: it prints as dots.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself, for whoever it is sent to.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "..." })
+    }
+}
+
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $kind:ident;)*) => {
         /// The settings.
@@ -166,7 +184,7 @@ settings! {
     tls_key: String = String::new(), Text;
     /// Where chats and accounts are kept: `postgres://USER:PASSWORD@HOST/NAME`, or `sqlite:FILE`; a file
     /// in the data folder when absent.
-    database: String = String::new(), Text;
+    database: Secret = Secret::default(), Text;
     /// People have accounts in the web app, on loopback too. On any other address they do anyway.
     accounts: bool = false, Switch;
     /// Address by which people reach this server, such as `https://chat.example.org`; where an identity
@@ -178,7 +196,7 @@ settings! {
     /// What the provider calls this server.
     oidc_client_id: String = String::new(), Text;
     /// The secret that goes with it; better in the environment or the file than in a flag.
-    oidc_client_secret: String = String::new(), Text;
+    oidc_client_secret: Secret = Secret::default(), Text;
     /// What people call the provider.
     oidc_name: String = "OpenID".to_owned(), Text;
     /// People whose address is in one of these domains, and confirmed by the provider, get an account by
@@ -409,6 +427,24 @@ mod tests {
         let config = Config::assemble(Some(&file), environment, &flags).unwrap();
         assert_eq!((config.queue_len, config.max_n, config.context), (1, 2, 3));
         assert_eq!(config.max_sequences, Config::default().max_sequences);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let set = |name: &str| {
+            (
+                name.to_owned(),
+                "postgres://me:swordfish@host/db".to_owned(),
+            )
+        };
+        let flags = [set("oidc_client_secret"), set("database")];
+        let config = Config::assemble(None, none, &flags).unwrap();
+        assert!(config.database.reveal().contains("swordfish"));
+        let text = format!("{config:?}");
+        assert!(
+            text.contains("oidc_client_secret: ...") && !text.contains("swordfish"),
+            "{text}"
+        );
     }
 
     #[test]

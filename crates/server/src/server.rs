@@ -127,10 +127,10 @@ async fn serve(options: Options, listening: impl FnOnce(SocketAddr)) -> Result<(
         address: config.listen,
         source,
     };
-    let store = if config.database.is_empty() {
+    let store = if config.database.reveal().is_empty() {
         Store::open_file(&options.database).await?
     } else {
-        Store::open(&config.database).await?
+        Store::open(config.database.reveal()).await?
     };
     given::keep(&store, &config).await?;
     // Where keys are asked for, the app is no way round them.

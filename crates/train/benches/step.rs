@@ -28,7 +28,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
     let wanted = |name: &str| {
-        let named = SHAPES.iter().any(|shape| arguments.iter().any(|a| a == shape.0));
+        let named = SHAPES
+            .iter()
+            .any(|shape| arguments.iter().any(|a| a == shape.0));
         !named || arguments.iter().any(|argument| argument == name)
     };
     let (cpu, threads) = (Cpu::from_env().unwrap(), ThreadPool::default_threads());

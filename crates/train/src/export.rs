@@ -7,7 +7,9 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use terang_kernels::DType;
-use terang_kernels::quant::{f32_to_f16, quantize_row_q4_0, quantize_row_q4_1, quantize_row_q8_0};
+use terang_kernels::quant::{
+    f32_to_f16, quantize_row_q4_0, quantize_row_q4_1, quantize_row_q4_k, quantize_row_q8_0,
+};
 use terang_model::bundle::LoadedModel;
 use terang_model::config::{Config, RopePairing};
 use terang_model::gguf::{NewTensor, NewValue, write};
@@ -59,6 +61,10 @@ pub fn gguf(model: &Path, out: &Path, dtype: DType) -> Result<u64> {
         let columns = tensor.shape.last().copied().unwrap_or(1);
         let dtype = match dtype {
             _ if tensor.shape.len() == 1 => DType::F32,
+            // The nearest type for rows that are no whole super-blocks, as llama.cpp chooses.
+            DType::Q4_K if dtype.row_bytes(columns).is_none() && columns.is_multiple_of(32) => {
+                DType::Q8_0
+            }
             dtype if dtype.row_bytes(columns).is_none() => DType::F16,
             dtype => dtype,
         };
@@ -112,6 +118,7 @@ fn encode(dtype: DType, numbers: &[f32], columns: usize) -> Vec<u8> {
     match dtype {
         DType::Q8_0 => rows(quantize_row_q8_0),
         DType::Q4_1 => rows(quantize_row_q4_1),
+        DType::Q4_K => rows(quantize_row_q4_k),
         DType::Q4_0 => rows(quantize_row_q4_0),
         DType::F16 => numbers
             .iter()
@@ -170,6 +177,8 @@ const fn file_type(dtype: DType) -> u32 {
         DType::Q4_0 => 2,
         DType::Q4_1 => 3,
         DType::Q8_0 => 7,
+        // Mostly `Q4_K`, the small mixture.
+        DType::Q4_K => 14,
         _ => 0,
     }
 }

@@ -82,4 +82,7 @@ pub(crate) enum Quantize {
     /// 4 bits.
     #[value(name = "q4_0")]
     Q4_0,
+    /// 4 bits in blocks of 256.
+    #[value(name = "q4_k")]
+    Q4_K,
 }

@@ -13,7 +13,7 @@ fn database(data: &DataDir, given: Option<&String>) -> Outcome<String> {
         database: given.cloned(),
         ..Serve::default()
     };
-    Ok(serve::config(data, &serve)?.database)
+    Ok(serve::config(data, &serve)?.database.reveal().to_owned())
 }
 
 /// Copies the database to a new file.

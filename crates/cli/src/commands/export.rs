@@ -39,5 +39,6 @@ fn dtype(quantize: Quantize) -> DType {
         Quantize::Q8_0 => DType::Q8_0,
         Quantize::Q4_1 => DType::Q4_1,
         Quantize::Q4_0 => DType::Q4_0,
+        Quantize::Q4_K => DType::Q4_K,
     }
 }

@@ -346,6 +346,10 @@ pub(super) fn explain(error: TrainError, verb: &str) -> Problem {
     match error {
         TrainError::Stopped => Problem::Interrupted,
         TrainError::File { path, source } => Problem::file(&path, &source),
+        // What stands in a recipe has the name that it has there; flags have no dots.
+        TrainError::Setting { name, .. } if name.contains('.') => {
+            Problem::Misused(error.to_string())
+        }
         TrainError::Recipe { .. } => Problem::Usage(Box::new(Msg::Plain {
             text: error.to_string(),
         })),

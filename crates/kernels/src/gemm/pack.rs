@@ -37,30 +37,25 @@ pub(super) fn b(
                     out[n..].fill(0.0);
                 }
             } else {
+                // A view is rows of neighbours, or that with rows and columns swapped.
+                debug_assert_eq!(b.row_stride, 1, "neither rows nor columns are whole");
                 if n < padded {
                     out.fill(0.0);
                 }
                 for j in 0..n {
-                    let column = &b.data[from + j * b.col_stride..];
-                    strided(column, b.row_stride, depth.len(), &mut out[j..], padded);
+                    let column = &b.data[from + j * b.col_stride..][..depth.len()];
+                    spread(column, &mut out[j..], padded);
                 }
             }
         }
     });
 }
 
-/// `out[p * out_stride] = from[p * stride]` for `p` below `n`.
+/// `out[p * out_stride] = from[p]`.
 #[inline(always)]
-fn strided(from: &[f32], stride: usize, n: usize, out: &mut [f32], out_stride: usize) {
-    if stride == 1 {
-        for (x, out) in from[..n].iter().zip(out.iter_mut().step_by(out_stride)) {
-            *out = *x;
-        }
-    } else {
-        let from = from.iter().step_by(stride).take(n);
-        for (x, out) in from.zip(out.iter_mut().step_by(out_stride)) {
-            *out = *x;
-        }
+fn spread(from: &[f32], out: &mut [f32], out_stride: usize) {
+    for (x, out) in from.iter().zip(out.iter_mut().step_by(out_stride)) {
+        *out = *x;
     }
 }
 

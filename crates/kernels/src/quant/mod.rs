@@ -10,7 +10,7 @@ mod quantize;
 pub mod super_block;
 
 pub use float::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-pub use quantize::{quantize_row_q4_0, quantize_row_q4_1, quantize_row_q8_0};
+pub use quantize::{quantize_row_q4_0, quantize_row_q4_1, quantize_row_q4_k, quantize_row_q8_0};
 
 use crate::DType;
 

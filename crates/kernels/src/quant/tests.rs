@@ -78,3 +78,47 @@ fn rows_quantize_as_the_reference_does() {
 fn a_row_of_the_wrong_length_is_a_broken_promise() {
     dequantize_row(DType::Q8_0, &[0; 34], &mut [0.0; 33]);
 }
+
+proptest::proptest! {
+    /// Codes with six-bit scales are never much worse than those with a scale and a minimum in half precision,
+    /// and better as a rule; whatever the numbers, the block can be read.
+    #[test]
+    fn q4_k_is_near(seed in proptest::prelude::any::<u64>(), shift in -1.0f32..1.0, size in 1e-4f32..1e3) {
+        let row: Vec<f32> = (0..512)
+            .map(|i| ((crate::philox::uniform(seed, i) as f32 - 0.5) + shift) * size)
+            .collect();
+        let back = |dtype, bytes: &[u8]| {
+            let mut out = vec![0.0; row.len()];
+            dequantize_row(dtype, bytes, &mut out);
+            row.iter().zip(&out).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>()
+        };
+        let ours = back(crate::DType::Q4_K, &quantize_row_q4_k(&row));
+        let plain = back(crate::DType::Q4_1, &quantize_row_q4_1(&row));
+        // A minimum above zero cannot be told in this form.
+        let floor = if shift > 0.5 { 40.0 } else { 1.6 };
+        proptest::prop_assert!(ours <= floor * plain + 1e-12, "{ours} {plain}");
+    }
+}
+
+#[test]
+fn q4_k_takes_any_numbers() {
+    for row in [
+        [0.0f32; 256],
+        [f32::MIN_POSITIVE; 256],
+        [1e30; 256],
+        [-3.0; 256],
+    ] {
+        let bytes = quantize_row_q4_k(&row);
+        assert_eq!(bytes.len(), 144);
+        let mut out = [0.0; 256];
+        dequantize_row(crate::DType::Q4_K, &bytes, &mut out);
+        if row[0].abs() < 1e5 {
+            assert!(
+                out.iter()
+                    .all(|x| (x - row[0]).abs() <= 0.02 * row[0].abs() + 1e-7),
+                "{}",
+                out[0]
+            );
+        }
+    }
+}

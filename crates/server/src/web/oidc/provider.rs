@@ -108,7 +108,7 @@ pub(super) fn redeem(
         ("redirect_uri", redirect_uri),
         ("code_verifier", verifier),
     ];
-    let (id, secret) = (&config.oidc_client_id, &config.oidc_client_secret);
+    let (id, secret) = (&config.oidc_client_id, config.oidc_client_secret.reveal());
     let mut request = agent
         .post(&at.token_endpoint)
         .config()
