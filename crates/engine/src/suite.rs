@@ -90,10 +90,14 @@ impl Item {
                     all.len()
                 ));
             }
-            let one = |value: &Value| value.as_str().filter(|text| text.len() <= CHARS_MAX);
             let texts: Option<Vec<String>> = all
                 .iter()
-                .map(|value| one(value).map(str::to_owned))
+                .map(|value| {
+                    value
+                        .as_str()
+                        .filter(|text| text.len() <= CHARS_MAX)
+                        .map(str::to_owned)
+                })
                 .collect();
             texts.ok_or_else(|| format!("field `{name}`: not all of it are texts"))
         };

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use likelihood::Likelihood;
 pub(crate) use preference::Preference;
-pub(crate) use reward::Reward;
+pub(crate) use reward::{Drawing, Reading, Reward};
 
 use crate::batches::{ORDER_STREAM, shuffle};
 use crate::corpus::Document;

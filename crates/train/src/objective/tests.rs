@@ -133,7 +133,7 @@ fn tokenizer() -> terang_model::tokenizer::Tokenizer {
 fn what_is_rewarded_gets_likelier() {
     let check = Check::Pattern(regex::Regex::new("^.?5.?$").unwrap());
     let mut found = Vec::new();
-    for (threads, cpu) in [(1, Cpu::Scalar), (2, Cpu::best())] {
+    for (threads, cpu) in [(1, Cpu::SCALAR), (2, Cpu::best())] {
         let mut decoder = decoder(threads, cpu);
         let mut parameters = decoder.layout().initial(3);
         let mut objective = reward(check.clone());

@@ -134,7 +134,7 @@ fn thin_corrections_learn_from_answers_too() {
         options.base = Some(made.model.clone());
         let n = AtomicU64::new(0);
         let losses = Mutex::new(Vec::new());
-        let mut go_on = || {
+        let go_on = || {
             run(&recipe, &options, &|event| {
                 if let Event::Step(step) = event {
                     losses.lock().unwrap().push(step.loss);
