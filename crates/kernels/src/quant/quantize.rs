@@ -109,10 +109,10 @@ pub fn quantize_row_q4_k(row: &[f32]) -> Vec<u8> {
 /// Scale and minimum, neither below 0, such that `scale * code - min` with codes 0 to 15 is near to `x`.
 fn affine_fit(x: &[f32; LEN]) -> (f32, f32) {
     let least = x.iter().copied().fold(0.0_f32, f32::min);
-    let greatest = x.iter().copied().fold(0.0_f32, f32::max);
+    let greatest = x.iter().copied().fold(least, f32::max);
     let spread = greatest - least;
     if spread <= 0.0 {
-        return (0.0, 0.0);
+        return (0.0, -least);
     }
     let (mut best, mut fit) = (f64::INFINITY, (spread / 15.0, -least));
     for step in TRIES {

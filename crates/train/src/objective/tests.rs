@@ -104,7 +104,7 @@ fn reward(check: Check) -> Reward {
     };
     let drawing = Drawing {
         group: 4,
-        most: 6,
+        most: 8,
         temperature: 1.0,
     };
     Reward::new(tasks.clone(), tasks, reading, drawing, (16, 8, 16), 9)
@@ -131,14 +131,15 @@ fn tokenizer() -> terang_model::tokenizer::Tokenizer {
 /// likelier.
 #[test]
 fn what_is_rewarded_gets_likelier() {
-    let check = Check::Pattern(regex::Regex::new("^.?5.?$").unwrap());
+    // Any answer that comes to its end: one in a few does by chance.
+    let check = Check::Contains(String::new());
     let mut found = Vec::new();
     for (threads, cpu) in [(1, Cpu::SCALAR), (2, Cpu::best())] {
         let mut decoder = decoder(threads, cpu);
         let mut parameters = decoder.layout().initial(3);
         let mut objective = reward(check.clone());
         let (mut rewards, mut part) = (Vec::new(), vec![0.0; parameters.len()]);
-        for step in 0..60 {
+        for step in 0..20 {
             let mut sum = vec![0.0f32; parameters.len()];
             let mut score = Score::default();
             for index in 0..objective.begin(step) {
@@ -150,10 +151,11 @@ fn what_is_rewarded_gets_likelier() {
             parameters
                 .iter_mut()
                 .zip(&sum)
-                .for_each(|(p, g)| *p -= 1.5 * g);
+                .for_each(|(p, g)| *p -= 4.0 * g);
         }
-        let (first, last): (f64, f64) = (rewards[..10].iter().sum(), rewards[50..].iter().sum());
-        assert!(last > 2.0 * first + 10.0, "{rewards:?}");
+        // Of three steps' 48 answers.
+        let (first, last): (f64, f64) = (rewards[..3].iter().sum(), rewards[17..].iter().sum());
+        assert!(first < 16.0 && last > 40.0, "{rewards:?}");
         assert!(rewards.iter().all(|reward| *reward <= 16.0));
         found.push(rewards);
     }
