@@ -143,6 +143,8 @@ parameters! {
     grouped = 0.85, 0.2;
     /// Traffic of permuting tokens to experts by its count.
     permute = 1.2, 0.3;
+    /// Traffic of a Mamba mixer's convolution, scan and gate by its count.
+    scan = 1.5, 0.3;
     /// Rate that the clock gains where a GPU idles in the pipeline, a unit of idle share.
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.

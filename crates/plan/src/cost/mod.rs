@@ -56,16 +56,11 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     // All layers of one micro-batch, forward and backward.
     let mut all = LayerTime::default();
     let mut forward = 0.0;
-    for (moe, count) in [
-        (false, run.model.dense_layers()),
-        (true, run.model.moe_layers()),
-    ] {
-        if count > 0 {
-            let (f, b) = layers.layer(moe);
-            all.add(&f, count as f64);
-            all.add(&b, count as f64);
-            forward += f.total() * count as f64;
-        }
+    for (block, count) in run.model.blocks() {
+        let (f, b) = layers.layer(block);
+        all.add(&f, count as f64);
+        all.add(&b, count as f64);
+        forward += f.total() * count as f64;
     }
     let head = layers.head();
     let per_layer = all.total() / run.model.num_hidden_layers as f64;
@@ -135,10 +130,7 @@ pub fn stage_params(run: &Run) -> (f64, f64) {
     let m = &run.model;
     let l = &run.layout;
     let (t, p) = (l.tp as f64, l.pp as f64);
-    let all_layers = (m.num_hidden_layers + m.mtp_layers) as f64;
-    let dense = all_layers * m.attention_params()
-        + m.dense_layers() as f64 * m.mlp_params()
-        + m.moe_layers() as f64 * m.shared_params();
+    let dense = m.layer_params();
     let experts = m.moe_layers() as f64 * m.num_experts as f64 * m.expert_params();
     let embeddings = m.embedding_params() * if l.pp == 1 && !m.tied { 2.0 } else { 1.0 };
     (dense / t / p + embeddings / t, experts / l.ep as f64 / p)

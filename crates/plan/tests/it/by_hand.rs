@@ -2,6 +2,7 @@
 
 use terang_plan::cost::comm::Group;
 use terang_plan::memory::{kept, memory};
+use terang_plan::model::Block;
 use terang_plan::request::{Asked, Request};
 use terang_plan::search::run_of;
 use terang_plan::upkeep::daly_interval;
@@ -25,6 +26,7 @@ fn parameter_counts_are_the_published_ones() {
         ("mixtral-8x7b", 46.7),
         ("mixtral-8x22b", 140.6),
         ("grok-1", 314.0),
+        ("nemotron-3-nano", 31.6),
         ("qwen3-8b", 8.19),
         ("qwen3-32b", 32.8),
         ("qwen3-30b-a3b", 30.5),
@@ -97,11 +99,11 @@ fn activations_are_korthikantis() {
     // Korthikanti et al. 2022, equations 2 to 4: a layer keeps sbh(10 + 24/t + 5as/(ht)), with sequence
     // parallelism sbh(34 + 5as/h)/t, with selective recomputation 34 sbh/t.
     let (h, a, s, t) = (12288.0, 96.0, 2048.0, 8.0);
-    let plain = kept(&gpt3_run(false, Recompute::None), false);
+    let plain = kept(&gpt3_run(false, Recompute::None), Block::DENSE);
     near(plain, h * (10.0 + 24.0 / t + 5.0 * a * s / (h * t)), 1e-9);
-    let parallel = kept(&gpt3_run(true, Recompute::None), false);
+    let parallel = kept(&gpt3_run(true, Recompute::None), Block::DENSE);
     near(parallel, h * (34.0 + 5.0 * a * s / h) / t, 1e-9);
-    let selective = kept(&gpt3_run(true, Recompute::Selective), false);
+    let selective = kept(&gpt3_run(true, Recompute::Selective), Block::DENSE);
     near(selective, 34.0 * h / t, 1e-9);
 }
 
