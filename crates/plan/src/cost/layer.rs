@@ -312,7 +312,7 @@ impl<'a> Layers<'a> {
                     as f64
             }
         };
-        let unfused = moe && m.own_activation && !self.fused();
+        let unfused = moe && m.own_activation;
         let gate = 2.0 * m.mlp_matrices() as f64 * if unfused { f.unfused_activation } else { 1.0 };
         let narrow = (4.0 * heads + gate * inner) / self.t;
         let passes = if pass == Pass::Forward { 1.0 } else { 2.0 };
@@ -410,8 +410,12 @@ impl<'a> Layers<'a> {
         let local = (m.num_experts as f64 / l.ep as f64).max(1.0);
         let per_expert = tokens * k * self.run.imbalance / local;
         let age = self.age();
+        let grouped = match self.run.precision {
+            Precision::Bf16 => f.grouped,
+            _ => f.grouped_low,
+        };
         time.products +=
-            self.mlp(per_expert, h, m.moe_intermediate_size as f64, local, pass) / f.grouped;
+            self.mlp(per_expert, h, m.moe_intermediate_size as f64, local, pass) / grouped;
         let hidden = m.hidden_size as f64;
         if m.moe_latent_size > 0 {
             time.products += self.weight(tokens, h, hidden, 1.0, pass)
