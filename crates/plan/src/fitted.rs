@@ -140,14 +140,12 @@ parameters! {
     /// The same for a mixture layer.
     host_moe_us = 4500.0, 0.2;
     /// Share of the rate of a dense product that grouped products of experts reach.
-    grouped = 0.85, 0.15;
-    /// The same in 8 and 4 bit, whose experts' tokens are padded to the scales' blocks.
-    grouped_low = 0.70, 0.15;
+    grouped = 0.78, 0.15;
     /// Traffic of permuting tokens to experts by its count.
     permute = 1.0, 0.3;
     /// Traffic of a Mamba mixer's convolution, scan and gate by its count: its kernels are far from the
     /// memory's bandwidth.
-    scan = 3.5, 0.3;
+    scan = 4.0, 0.3;
     /// Rate that the clock gains where a GPU idles in the pipeline, a unit of idle share.
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.
@@ -159,7 +157,7 @@ parameters! {
     /// Casts and permutations of mixtures on Blackwell where their kernels are not fused.
     moe_before = 1.3, 0.2;
     /// The same on every chip, growth a year before the newest software.
-    moe_age = 0.60, 0.3;
+    moe_age = 0.80, 0.3;
     /// Activations by their count.
     held_activations = 1.0, 0.12;
     /// Logits and what the loss keeps of them, by their count.

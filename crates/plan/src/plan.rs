@@ -73,7 +73,7 @@ pub struct Plan {
 
 /// Error that nine of ten measured runs stay under where their source had no part in the fit, percent:
 /// dense models and mixtures, from `docs/plan-validation.md`.
-const P90: (f64, f64) = (15.0, 26.0);
+const P90: (f64, f64) = (15.0, 21.0);
 
 /// Share of a node's maximum power that training draws: GPUs near their limit, the rest of the node
 /// below it.

@@ -410,12 +410,8 @@ impl<'a> Layers<'a> {
         let local = (m.num_experts as f64 / l.ep as f64).max(1.0);
         let per_expert = tokens * k * self.run.imbalance / local;
         let age = self.age();
-        let grouped = match self.run.precision {
-            Precision::Bf16 => f.grouped,
-            _ => f.grouped_low,
-        };
         time.products +=
-            self.mlp(per_expert, h, m.moe_intermediate_size as f64, local, pass) / grouped;
+            self.mlp(per_expert, h, m.moe_intermediate_size as f64, local, pass) / f.grouped;
         let hidden = m.hidden_size as f64;
         if m.moe_latent_size > 0 {
             time.products += self.weight(tokens, h, hidden, 1.0, pass)
