@@ -150,8 +150,8 @@ parameters! {
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.
     step_s = 0.01, 0.4;
-    /// Slow-down by the slowest of many nodes, a doubling of nodes.
-    straggle = 0.004, 0.7;
+    /// Spread of GPUs' speeds: the standard deviation of their time by its mean.
+    straggle = 0.008, 0.5;
     /// Traffic of an expert activation that is not fused, by that of one that is.
     unfused_activation = 9.0, 0.3;
     /// Casts and permutations of mixtures on Blackwell where their kernels are not fused.

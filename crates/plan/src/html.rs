@@ -101,7 +101,7 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         ("pipeline", s.bubble_s + s.pipeline_send_s),
         ("gradients and weights", s.data_s),
         ("optimizer", s.optimizer_s),
-        ("stragglers and the rest", s.other_s),
+        ("slowest GPU and the rest", s.straggle_s + s.other_s),
     ];
     let _ = writeln!(o, "<h2>A step's time: {}</h2>", duration(s.total_s));
     stacked(

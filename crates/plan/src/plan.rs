@@ -41,6 +41,8 @@ pub struct Plan {
     pub found: Found,
     /// What the step would take with other pipeline schedules, by replay; empty without a pipeline.
     pub schedules: Vec<Scheduled>,
+    /// By how much the slowest GPU is behind the mean: expected, and what nine of ten clusters stay under.
+    pub slowest: [f64; 2],
     /// Steps.
     pub steps: f64,
     /// Model FLOP/s by peak.
@@ -127,6 +129,13 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         gpus,
         schedules: schedules(best),
         gpus_idle: gpus - best.run.layout.gpus(),
+        slowest: {
+            let (ranks, s) = (best.run.layout.gpus() as f64, asked.cluster.stragglers);
+            [
+                s.expected(ranks, fitted.straggle),
+                s.quantile(ranks, fitted.straggle, 0.9),
+            ]
+        },
         steps,
         mfu: flops / (peak * seconds),
         days_undisturbed,

@@ -38,7 +38,7 @@ pub struct Request {
     /// Network bandwidth of a node, with its unit: `400Gb` or `50GB` a second.
     pub network: Option<String>,
     /// Share of the nodes' bandwidth that the upper network tiers keep.
-    pub upper_tier_share: Option<f64>,
+    pub oversubscription: Option<f64>,
     /// Rent of a GPU, USD an hour.
     pub price: Option<f64>,
     /// Power usage effectiveness of the building.
@@ -310,7 +310,7 @@ impl Request {
             gpus_per_node: over.gpus_per_node.or(self.gpus_per_node),
             nvlink_domain: over.nvlink_domain.or(self.nvlink_domain),
             network: over.network.or(self.network),
-            upper_tier_share: over.upper_tier_share.or(self.upper_tier_share),
+            oversubscription: over.oversubscription.or(self.oversubscription),
             price: over.price.or(self.price),
             pue: over.pue.or(self.pue),
             carbon: over.carbon.or(self.carbon),
@@ -370,8 +370,8 @@ impl Request {
         if let Some(words) = &self.network {
             cluster.node_gbps = parse_bandwidth("network", words)?;
         }
-        cluster.upper_tier_share =
-            within("upper_tier_share", self.upper_tier_share, 1.0, 0.01, 1.0)?;
+        cluster.oversubscription =
+            within("oversubscription", self.oversubscription, 1.0, 1.0, 1000.0)?;
         let seq = self.seq.unwrap_or(model.seq_len);
         if !(1..=1 << 24).contains(&seq) {
             return Err(value("seq", &seq, "must be 1 to 16777216"));

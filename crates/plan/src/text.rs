@@ -116,6 +116,16 @@ pub fn report(p: &Plan) -> String {
         p.mfu * 100.0,
         gpu.bf16_tflops
     );
+    if best.run.cluster.gpus > 1 {
+        let _ = writeln!(
+            o,
+            "  {:<16}waits for the slowest of {} GPUs, {:.1}% behind their mean; in one cluster of ten {:.1}%",
+            "",
+            best.run.cluster.gpus,
+            p.slowest[0] * 100.0,
+            p.slowest[1] * 100.0
+        );
+    }
     let _ = writeln!(
         o,
         "  {:<16}{} ({} without failures); nine of ten measured runs were within {:.0}%: up to {}",
@@ -181,7 +191,8 @@ pub fn report(p: &Plan) -> String {
         ("pipeline bubble", s.bubble_s),
         ("gradients and weights", s.data_s),
         ("optimizer", s.optimizer_s),
-        ("stragglers and the rest", s.other_s),
+        ("waiting for the slowest GPU", s.straggle_s),
+        ("the rest", s.other_s),
     ] {
         bar(&mut o, name, v, s.total_s, &duration(v));
     }

@@ -7,6 +7,7 @@
 pub mod comm;
 pub mod kernel;
 pub mod layer;
+pub mod stragglers;
 
 use serde::Serialize;
 
@@ -40,7 +41,9 @@ pub struct StepTime {
     pub data_s: f64,
     /// Optimizer.
     pub optimizer_s: f64,
-    /// Waiting for the slowest node, and what a step costs besides.
+    /// Waiting for the slowest GPU, in expectation.
+    pub straggle_s: f64,
+    /// What a step costs besides.
     pub other_s: f64,
     /// The whole step.
     pub total_s: f64,
@@ -100,13 +103,12 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     let boost = 1.0 + fitted.boost * idle * idle;
 
     let optimizer = optimizer_time(run, fitted, &layers);
-    let nodes = (run.cluster.gpus as f64 / f64::from(run.cluster.gpus_per_node)).max(1.0);
-    let straggle = fitted.straggle * nodes.log2();
     let work = (m * all.total() / pp + m * head.total() / pp) / boost;
     let bubble = (m * (stage - sum / pp) + fill) / boost;
     let scale = m / pp / boost;
     let running = work + bubble + m * sends + data_exposed;
-    let other = fitted.step_s + straggle * running;
+    let ranks = run.cluster.gpus as f64;
+    let straggle = running * run.cluster.stragglers.expected(ranks, fitted.straggle);
     debug_assert!(data >= 0.0, "{data}");
     StepTime {
         products_s: scale * (all.products + head.products),
@@ -120,8 +122,9 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
         bubble_s: bubble,
         data_s: data_exposed,
         optimizer_s: optimizer,
-        other_s: other,
-        total_s: running + optimizer + other,
+        straggle_s: straggle,
+        other_s: fitted.step_s,
+        total_s: running + optimizer + straggle + fitted.step_s,
     }
 }
 
@@ -204,11 +207,11 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
         }
         return (total, shown);
     }
-    let bytes = |params: f64| match l.sharding {
-        Sharding::None => 2.0 * grad * params,
-        _ => (grad + 2.0) * params,
+    let between = |group: Group, params: f64| match l.sharding {
+        Sharding::None => group.all_reduce(grad * params),
+        _ => group.gather((grad + 2.0) * params),
     };
-    let total = dp.gather(bytes(dense)) + edp.gather(bytes(experts));
+    let total = between(dp, dense) + between(edp, experts);
     let total = total
         + if s.copies_gradients {
             m * (dense + experts) * fitted.copies / (run.cluster.gpu.memory_gbs * 1e9)
