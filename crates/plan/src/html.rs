@@ -84,9 +84,10 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
     for t in p.thresholds.iter().filter(|t| t.crossed) {
         let _ = writeln!(
             o,
-            "<tr><th>Over {:.0e}</th><td>{}</td></tr>",
+            "<tr><th>Over {:.0e}</th><td>{}<br><span class=\"soft\">{}</span></td></tr>",
             t.flops,
-            escape(t.law)
+            escape(t.law),
+            escape(t.source)
         );
     }
     o.push_str("</table>\n");

@@ -6,21 +6,11 @@ use serde::Serialize;
 use crate::error::PlanError;
 use crate::failure::{Outcome, simulate, spares_that_pay};
 use crate::fitted::Fitted;
+use crate::law::{Threshold, thresholds};
 use crate::pipeline::{Passes, Schedule, replay};
 use crate::request::Asked;
 use crate::search::{Candidate, Found, search};
 use crate::upkeep::{Upkeep, setting, upkeep};
-
-/// A threshold in a law, and whether the run crosses it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Threshold {
-    /// The law and what it asks.
-    pub law: &'static str,
-    /// Training FLOPs from which it asks that.
-    pub flops: f64,
-    /// Whether the run is over it.
-    pub crossed: bool,
-}
 
 /// What a run takes.
 #[derive(Clone, Debug, Serialize)]
@@ -81,23 +71,6 @@ const P90: (f64, f64) = (15.0, 21.0);
 /// below it.
 const POWER_SHARE: f64 = 0.85;
 
-/// Laws that ask something of whoever trains with this much compute.
-const LAWS: [(&str, f64); 4] = [
-    (
-        "EU AI Act, Commission guidelines of July 2025: indicative threshold of a general-purpose model",
-        1e23,
-    ),
-    (
-        "EU AI Act, Article 51(2) and 52(1): presumed systemic risk, notify the Commission within two weeks",
-        1e25,
-    ),
-    ("California SB 53 (2025): frontier model", 1e26),
-    (
-        "New York RAISE Act (2025): frontier model, where it also costs over 100 million USD",
-        1e26,
-    ),
-];
-
 /// How often a plan plays its run through, and from which seed.
 const PLAYED: usize = 200;
 const SEED: u64 = 1;
@@ -145,14 +118,7 @@ pub fn plan(asked: &Asked, fitted: &Fitted) -> Result<Plan, PlanError> {
         cost_usd: gpus as f64 * hours * asked.price,
         carbon_t: energy_mwh * asked.carbon / 1000.0,
         flops,
-        thresholds: LAWS
-            .iter()
-            .map(|(law, at)| Threshold {
-                law,
-                flops: *at,
-                crossed: flops >= *at,
-            })
-            .collect(),
+        thresholds: thresholds(flops),
         error_p90_pct: error,
         upkeep,
         simulation,

@@ -169,6 +169,7 @@ pub fn report(p: &Plan) -> String {
     let _ = writeln!(o, "  {:<16}{:.2e} FLOPs of training", "compute", p.flops);
     for t in p.thresholds.iter().filter(|t| t.crossed) {
         let _ = writeln!(o, "  {:<16}over {:.0e}: {}", "", t.flops, t.law);
+        let _ = writeln!(o, "  {:<16}  ({})", "", t.source);
     }
     if p.thresholds.iter().all(|t| !t.crossed) {
         let _ = writeln!(
