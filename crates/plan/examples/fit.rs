@@ -89,7 +89,7 @@ fn print_rows(cases: &[Case], fitted: &Fitted) {
             share(p.bubble_s),
             share(p.data_s),
             share(p.optimizer_s),
-            share(p.other_s),
+            share(p.straggle_s + p.other_s),
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::error::PlanError;
 use crate::model::Model;
 
 /// Model types whose MLPs have two matrices.
-const PLAIN: [&str; 9] = [
+const PLAIN: [&str; 10] = [
     "gpt2",
     "gpt_neox",
     "gptj",
@@ -16,6 +16,7 @@ const PLAIN: [&str; 9] = [
     "mpt",
     "starcoder2",
     "phi",
+    "nemotron_h",
 ];
 
 /// Reads a `config.json`; `path` is for errors and the model's name.
@@ -47,9 +48,28 @@ pub fn model_from_config(text: &str, path: &str) -> Result<Model, PlanError> {
     let inner = count(&["intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"]);
     let expert = count(&["moe_intermediate_size"]).or(inner).unwrap_or(0);
     let dense = count(&["first_k_dense_replace"]).unwrap_or(0);
-    let shared = count(&["shared_expert_intermediate_size"])
-        .or_else(|| count(&["n_shared_experts"]).map(|n| n.saturating_mul(expert)))
-        .unwrap_or(0);
+    let shared = count(&[
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+    ])
+    .or_else(|| count(&["n_shared_experts"]).map(|n| n.saturating_mul(expert)))
+    .unwrap_or(0);
+    // Nemotron-H names each layer: by a letter in a pattern, or by a word in a list.
+    let kinds = |letter: char, word: &str| {
+        let pattern = config
+            .get("hybrid_override_pattern")
+            .and_then(Value::as_str)
+            .map(|p| p.chars().filter(|c| *c == letter).count());
+        let list = config
+            .get("layers_block_type")
+            .and_then(Value::as_array)
+            .map(|l| l.iter().filter(|w| w.as_str() == Some(word)).count());
+        if kind == "nemotron_h" {
+            pattern.or(list).unwrap_or(0) as u64
+        } else {
+            0
+        }
+    };
     let name = config
         .get("_name_or_path")
         .and_then(Value::as_str)
@@ -74,7 +94,7 @@ pub fn model_from_config(text: &str, path: &str) -> Result<Model, PlanError> {
             .get("tie_word_embeddings")
             .or(root.get("tie_word_embeddings"))
             .and_then(Value::as_bool)
-            .unwrap_or(PLAIN.contains(&kind)),
+            .unwrap_or(PLAIN.contains(&kind) && kind != "nemotron_h"),
         seq_len: count(&["max_position_embeddings", "n_positions", "max_seq_len"])
             .unwrap_or(4096)
             .min(8192),
@@ -92,6 +112,13 @@ pub fn model_from_config(text: &str, path: &str) -> Result<Model, PlanError> {
         sliding_share: 0.0,
         own_activation: false,
         mtp_layers: count(&["num_nextn_predict_layers"]).unwrap_or(0),
+        mamba_layers: kinds('M', "mamba"),
+        attention_layers: kinds('*', "attention"),
+        mamba_num_heads: count(&["mamba_num_heads"]).unwrap_or(0),
+        mamba_head_dim: count(&["mamba_head_dim"]).unwrap_or(0),
+        n_groups: count(&["n_groups"]).unwrap_or(0),
+        ssm_state_size: count(&["ssm_state_size"]).unwrap_or(0),
+        moe_latent_size: count(&["moe_latent_size"]).unwrap_or(0),
     };
     model.check().map_err(|e| form(e.to_string()))?;
     Ok(model)

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::PlanError;
 use crate::upkeep::daly_interval;
 
 /// One kind of failure.
@@ -58,9 +59,39 @@ pub enum Saving {
     Sync,
     /// Training stops while states are copied to the host; writing goes on beside it.
     Async,
-    /// As `Async`, into the memory of a peer node: restored from there without storage.
+    /// As `Async`, into the memory of a peer node: restored from there without storage (Wang et al.
+    /// 2023). Now and then storage gets a copy too.
     Peer,
 }
+
+impl Saving {
+    /// The way of this name.
+    pub fn parse(name: &str) -> Result<Self, PlanError> {
+        let all = [Self::Sync, Self::Async, Self::Peer];
+        let wanted = name.trim().to_lowercase();
+        all.into_iter()
+            .find(|s| s.name() == wanted)
+            .ok_or_else(|| PlanError::Unknown {
+                what: "way to save",
+                name: name.to_owned(),
+                nearest: crate::error::nearest(name, all.into_iter().map(Self::name)),
+            })
+    }
+
+    /// The name in requests and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// Saves into a peer's memory for one to storage.
+const PEER_SAVES: f64 = 10.0;
+/// Share of a load from storage that one from a peer takes: its memory by its network, not by a disk.
+const PEER_LOAD: f64 = 0.1;
 
 /// A run to be played through.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -89,11 +120,38 @@ pub struct Setting {
     pub interval_s: Option<f64>,
     /// Data-parallel ranks: with no spare left, training goes on with one fewer where over 1.
     pub replicas: u64,
+    /// Share of failures that corrupt silently; the table's where `None`.
+    pub silent_share: Option<f64>,
+    /// Mean time until silent corruption shows in the loss or in checks, s.
+    pub silent_s: f64,
+}
+
+/// Shares of the causes, with silent corruption as often as the setting has it.
+pub fn shares(silent_share: Option<f64>) -> Vec<f64> {
+    let causes = &rates().cause;
+    let sum = |silent: bool| -> f64 {
+        let some = causes.iter().filter(|c| c.silent == silent);
+        some.map(|c| c.share).sum()
+    };
+    let (silent, loud) = (sum(true), sum(false));
+    let wanted = silent_share
+        .unwrap_or(silent / (silent + loud))
+        .clamp(0.0, 1.0);
+    causes
+        .iter()
+        .map(|c| {
+            if c.silent {
+                wanted * c.share / silent.max(f64::MIN_POSITIVE)
+            } else {
+                (1.0 - wanted) * c.share / loud.max(f64::MIN_POSITIVE)
+            }
+        })
+        .collect()
 }
 
 /// Mean time to repair a node, s: a day.
 const REPAIR_S: f64 = 86_400.0;
-/// Mean time until silent corruption shows in the loss or in checks, s.
+/// Mean time until silent corruption shows in the loss or in checks, where nothing else is said, s.
 pub const CORRUPT_S: f64 = 3600.0;
 /// A run that takes this many times its work is given up as never ending.
 const HOPELESS: f64 = 50.0;
@@ -208,6 +266,9 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
     let mut repairs = Repairs::default();
     let mut missing = 0_u64;
     let replicas = s.replicas.max(1) as f64;
+    // The nodes of a replica that lacks one stand by for others that lack one.
+    let per_replica = (s.nodes as f64 / replicas).max(1.0);
+    let shares = shares(s.silent_share);
     let cycle = interval + s.stop_s;
     while done < s.work_s {
         // Nodes that came back meanwhile.
@@ -220,7 +281,8 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
             }
         }
         // Work a second of wall time: saves stop it, missing replicas slow it.
-        let speed = ((replicas - missing as f64) / replicas).clamp(0.0, 1.0);
+        let short = (missing as f64 / per_replica).ceil();
+        let speed = ((replicas - short) / replicas).clamp(0.0, 1.0);
         if speed <= 0.0 {
             let next = repairs.next();
             let wait = (next - wall).max(1.0);
@@ -252,27 +314,29 @@ fn play(s: &Setting, interval: f64, random: &mut Random) -> Played {
             continue;
         }
         interruptions += 1.0;
-        let mut pick = random.unit() * causes.iter().map(|c| c.share).sum::<f64>();
-        let which = causes.iter().position(|c| {
-            pick -= c.share;
+        let mut pick = random.unit();
+        let which = shares.iter().position(|share| {
+            pick -= share;
             pick <= 0.0
         });
         let which = which.unwrap_or(causes.len() - 1);
         let cause = &causes[which];
-        // Work since the last save that is safe, and until the failure is noticed.
-        let mut gone = random.unit() * interval;
-        if s.saving != Saving::Peer {
+        // Work since the last save that is safe, and until the failure is noticed. What a peer holds is
+        // as spoilt as what runs, so that corruption goes back to storage.
+        let from_peer = s.saving == Saving::Peer && !cause.silent;
+        let (apart, load) = match s.saving {
+            Saving::Peer if from_peer => (interval, PEER_LOAD * s.load_s),
+            Saving::Peer => (interval * PEER_SAVES, s.load_s),
+            Saving::Sync | Saving::Async => (interval, s.load_s),
+        };
+        let mut gone = random.unit() * apart;
+        if !from_peer {
             gone += s.write_s;
         }
         if cause.silent {
-            gone += random.exponential(CORRUPT_S);
+            gone += random.exponential(s.silent_s.max(0.0));
         }
         let gone = (gone * speed).min(done);
-        let load = if s.saving == Saving::Peer {
-            s.load_s * 0.1
-        } else {
-            s.load_s
-        };
         let mut down = random.exponential(cause.detect_s) + cause.restart_s + load;
         if cause.replaces_node {
             repairs.push(wall + random.exponential(REPAIR_S));

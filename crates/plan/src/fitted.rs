@@ -70,7 +70,7 @@ parameters! {
     /// The same on Hopper by the common one: its clock falls further under load.
     gemm_hopper = 0.92, 0.08;
     /// The same on Blackwell by the common one.
-    gemm_blackwell = 0.65, 0.10;
+    gemm_blackwell = 0.60, 0.10;
     /// How a chip's rate goes with its power limit: the exponent.
     power = 0.50, 0.20;
     /// The same in software before flash attention by what later software reaches.
@@ -96,7 +96,7 @@ parameters! {
     /// Traffic of casts to 8 and 4 bit by their count.
     cast = 1.4, 0.3;
     /// The same where scales belong to blocks.
-    cast_block = 1.2, 0.3;
+    cast_block = 0.9, 0.3;
     /// Traffic of casts whose kernels nothing fuses, by that of others.
     cast_slow = 4.0, 0.4;
     /// Traffic of whole attention scores by its count.
@@ -122,7 +122,7 @@ parameters! {
     /// Memory traffic for each parameter and micro-batch where gradients are copied, bytes.
     copies = 40.0, 0.5;
     /// Latency of a collective inside NVLink, µs a step.
-    nvlink_latency_us = 6.0, 0.5;
+    nvlink_latency_us = 9.0, 0.4;
     /// Latency of a collective over the network, µs a hop of the ring.
     network_latency_us = 5.0, 0.5;
     /// Share of tensor-parallel communication that is not hidden, where software overlaps it.
@@ -138,23 +138,26 @@ parameters! {
     /// The host's time to launch one dense layer's forward pass, µs.
     host_us = 1000.0, 0.15;
     /// The same for a mixture layer.
-    host_moe_us = 4000.0, 0.2;
+    host_moe_us = 4500.0, 0.2;
     /// Share of the rate of a dense product that grouped products of experts reach.
-    grouped = 0.85, 0.2;
+    grouped = 0.78, 0.15;
     /// Traffic of permuting tokens to experts by its count.
-    permute = 1.2, 0.3;
+    permute = 1.0, 0.3;
+    /// Traffic of a Mamba mixer's convolution, scan and gate by its count: its kernels are far from the
+    /// memory's bandwidth.
+    scan = 4.0, 0.3;
     /// Rate that the clock gains where a GPU idles in the pipeline, a unit of idle share.
     boost = 0.25, 0.5;
     /// Time of a step that nothing else explains: optimizer launches, norms, data, s.
     step_s = 0.01, 0.4;
-    /// Slow-down by the slowest of many nodes, a doubling of nodes.
-    straggle = 0.004, 0.7;
+    /// Spread of GPUs' speeds: the standard deviation of their time by its mean.
+    straggle = 0.008, 0.5;
     /// Traffic of an expert activation that is not fused, by that of one that is.
-    unfused_activation = 8.0, 0.3;
-    /// Casts, permutations and exchange of mixtures on Blackwell before their kernels were fused.
-    moe_before = 1.6, 0.25;
-    /// The same, growth a year before that.
-    moe_age = 0.35, 0.4;
+    unfused_activation = 9.0, 0.3;
+    /// Casts and permutations of mixtures on Blackwell where their kernels are not fused.
+    moe_before = 1.3, 0.2;
+    /// The same on every chip, growth a year before the newest software.
+    moe_age = 0.80, 0.3;
     /// Activations by their count.
     held_activations = 1.0, 0.12;
     /// Logits and what the loss keeps of them, by their count.

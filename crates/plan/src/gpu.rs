@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::stragglers::Stragglers;
 use crate::error::{PlanError, nearest};
 
 /// Number format of the matrix products.
@@ -170,9 +171,18 @@ pub struct Cluster {
     pub nvlink_domain: u32,
     /// Network bandwidth of a node, Gb/s.
     pub node_gbps: f64,
-    /// Bandwidth that the network's upper tiers keep of the nodes' (1 without oversubscription).
-    pub upper_tier_share: f64,
+    /// GPUs under the network's lower tiers, among which it has the nodes' full bandwidth.
+    pub pod_gpus: u64,
+    /// Bandwidth of a pod's nodes by that of its links to the tier above: 1 without oversubscription.
+    pub oversubscription: f64,
+    /// Whether switches add up what passes (SHARP), so that sums cross the network once.
+    pub sharp: bool,
+    /// How its GPUs differ.
+    pub stragglers: Stragglers,
 }
+
+/// GPUs under one leaf of a usual network of 8-GPU nodes: a `SuperPOD`'s scalable unit of 32 nodes.
+pub const POD_GPUS: u64 = 256;
 
 impl Cluster {
     /// `gpus` GPUs of a kind, with its usual node and network.
@@ -182,14 +192,17 @@ impl Cluster {
             gpus_per_node: gpu.gpus_per_node,
             nvlink_domain: gpu.nvlink_domain,
             node_gbps: gpu.node_gbps,
-            upper_tier_share: 1.0,
+            pod_gpus: POD_GPUS,
+            oversubscription: 1.0,
+            sharp: false,
+            stragglers: Stragglers::default(),
             gpu: gpu.clone(),
         }
     }
 
     /// Network bandwidth of one GPU's share, bytes/s, one direction.
     pub fn network_per_gpu(&self) -> f64 {
-        self.node_gbps * 1e9 / 8.0 / f64::from(self.gpus_per_node) * self.upper_tier_share
+        self.node_gbps * 1e9 / 8.0 / f64::from(self.gpus_per_node)
     }
 
     /// Nodes, rounded up.

@@ -17,8 +17,10 @@ const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 13px system-ui, sans-serif; } .soft, svg text.soft { color: var(--soft); fill: var(--soft); }
+.wide { overflow-x: auto; }
+@media (max-width: 44rem) { svg text { font-size: 24px; } .wide svg { min-width: 36rem; } .wide svg text { font-size: 18px; } }
 .key span { display: inline-block; margin-right: 1rem; } .key i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
 ";
 
@@ -84,9 +86,10 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
     for t in p.thresholds.iter().filter(|t| t.crossed) {
         let _ = writeln!(
             o,
-            "<tr><th>Over {:.0e}</th><td>{}</td></tr>",
+            "<tr><th>Over {:.0e}</th><td>{}<br><span class=\"soft\">{}</span></td></tr>",
             t.flops,
-            escape(t.law)
+            escape(t.law),
+            escape(t.source)
         );
     }
     o.push_str("</table>\n");
@@ -101,7 +104,7 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         ("pipeline", s.bubble_s + s.pipeline_send_s),
         ("gradients and weights", s.data_s),
         ("optimizer", s.optimizer_s),
-        ("stragglers and the rest", s.other_s),
+        ("slowest GPU and the rest", s.straggle_s + s.other_s),
     ];
     let _ = writeln!(o, "<h2>A step's time: {}</h2>", duration(s.total_s));
     stacked(
@@ -151,7 +154,7 @@ pub fn page(p: &Plan, sizes: &[Size]) -> String {
         failures.days[2]
     );
     histogram(&mut o, &failures.curve);
-    o.push_str("<table><tr><th>Lost to</th><th>GPU-hours a run</th></tr>\n");
+    o.push_str("<table><tr><th>Lost to</th><th class=\"n\">GPU-hours a run</th></tr>\n");
     for l in failures
         .losses
         .iter()
@@ -267,7 +270,7 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
         return;
     }
     let step = 800.0 / sizes.len() as f64;
-    o.push_str("<svg viewBox=\"0 0 800 260\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
+    o.push_str("<div class=\"wide\"><svg viewBox=\"0 0 800 260\" role=\"img\" aria-label=\"cost and days against the number of GPUs\">");
     for (i, s) in sizes.iter().enumerate() {
         let x = step * i as f64;
         let (c, d) = (s.cost_usd / most * 150.0, s.days / longest * 150.0);
@@ -295,7 +298,7 @@ fn cost_plot(o: &mut String, sizes: &[Size]) {
     }
     let _ = writeln!(
         o,
-        "</svg>\n<p class=\"key\"><span><i style=\"background:{}\"></i>cost</span><span><i style=\"background:{}\"></i>days</span></p>",
+        "</svg></div>\n<p class=\"key\"><span><i style=\"background:{}\"></i>cost</span><span><i style=\"background:{}\"></i>days</span></p>",
         COLOURS[0], COLOURS[1]
     );
 }

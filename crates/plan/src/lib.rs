@@ -16,6 +16,7 @@ pub mod fit;
 pub mod fitted;
 pub mod gpu;
 pub mod html;
+pub mod law;
 pub mod layout;
 pub mod memory;
 pub mod model;

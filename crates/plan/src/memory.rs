@@ -10,6 +10,7 @@ use crate::cost::stage_params;
 use crate::fitted::Fitted;
 use crate::gpu::Precision;
 use crate::layout::{Recompute, Run, Sharding};
+use crate::model::{Block, Mlp};
 
 /// Bytes of a GiB.
 const GIB: f64 = 1_073_741_824.0;
@@ -40,7 +41,7 @@ pub struct Memory {
 }
 
 /// Bytes that one layer keeps of one token on one GPU for its backward pass, nothing computed again.
-pub fn kept(run: &Run, moe: bool) -> f64 {
+pub fn kept(run: &Run, block: Block) -> f64 {
     let m = &run.model;
     let s = &run.software;
     let t = run.layout.tp as f64;
@@ -54,26 +55,35 @@ pub fn kept(run: &Run, moe: bool) -> f64 {
         1.0
     };
     let mask = if s.dropout { 1.0 } else { 0.0 };
-    // Both norms' inputs and outputs, and both dropout masks.
-    let mut wide = h * (4.0 + 2.0 * fed + 2.0 * mask);
-    let heads = a * m.qk_dim() as f64 + kv * (m.qk_dim() + m.v_dim()) as f64;
-    let mut narrow = 2.0 * heads + 2.0 * a * m.v_dim() as f64;
-    if m.kv_lora_rank > 0 {
-        // The compressed queries, keys and values, which are normed as well.
-        wide += (m.q_lora_rank + m.kv_lora_rank) as f64 * (2.0 + fed);
+    // Each part's norm's input and output, and its dropout mask.
+    let mut wide = block.parts() * h * (2.0 + fed + mask);
+    let mut narrow = 0.0;
+    if block.attention {
+        let heads = a * m.qk_dim() as f64 + kv * (m.qk_dim() + m.v_dim()) as f64;
+        narrow += 2.0 * heads + 2.0 * a * m.v_dim() as f64;
+        if m.kv_lora_rank > 0 {
+            // The compressed queries, keys and values, which are normed as well.
+            wide += (m.q_lora_rank + m.kv_lora_rank) as f64 * (2.0 + fed);
+        }
+        if !s.flash && run.layout.recompute == Recompute::None {
+            narrow += 5.0 * a * run.seq as f64;
+        }
+    }
+    if block.mamba {
+        // What the first product made and the scan's result; the rest is computed again by the kernel.
+        narrow += 2.0 * m.mamba_width() + (2.0 + fed) * m.mamba_inner();
     }
     let up = (m.mlp_matrices() - 1) as f64;
     let inner = |f: f64| f * (2.0 * up + fed);
-    if moe {
-        let k = m.num_experts_per_tok as f64;
-        // Each copy of a token that goes to an expert, as it arrives and as it returns.
-        narrow += k * (inner(m.moe_intermediate_size as f64) + h * (fed + 2.0)) * run.imbalance;
-        narrow += inner(m.shared_intermediate_size as f64);
-    } else {
-        narrow += inner(m.intermediate_size as f64);
-    }
-    if !s.flash && run.layout.recompute == Recompute::None {
-        narrow += 5.0 * a * run.seq as f64;
+    match block.mlp {
+        Mlp::None => {}
+        Mlp::Dense => narrow += inner(m.intermediate_size as f64),
+        Mlp::Experts => {
+            let (k, w) = (m.num_experts_per_tok as f64, m.expert_width() as f64);
+            // Each copy of a token that goes to an expert, as it arrives and as it returns.
+            narrow += k * (inner(m.moe_intermediate_size as f64) + w * (fed + 2.0)) * run.imbalance;
+            narrow += inner(m.shared_intermediate_size as f64);
+        }
     }
     wide / spread + narrow / t
 }
@@ -86,7 +96,12 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
     let (dense, experts) = stage_params(run);
     // Leading dense layers lie in the first stage; the others are mixtures throughout.
     let crowded = if experts > 0.0 {
-        let most = m.num_hidden_layers.div_ceil(l.pp).min(m.moe_layers()) as f64;
+        // Where layers alternate, no stage has more than its share of them.
+        let most = if m.mamba_layers > 0 {
+            m.moe_layers().div_ceil(l.pp) as f64
+        } else {
+            m.num_hidden_layers.div_ceil(l.pp).min(m.moe_layers()) as f64
+        };
         (most * l.pp as f64 / m.moe_layers() as f64).max(1.0)
     } else {
         1.0
@@ -127,14 +142,12 @@ pub fn memory(run: &Run, fitted: &Fitted) -> Memory {
 
     // Activations of the first stage, which has most micro-batches under way.
     let tokens = (l.micro_batch * run.seq) as f64 / l.cp as f64;
-    let moe_share = m.moe_layers() as f64 / (m.moe_layers() + m.dense_layers()) as f64;
-    let whole = tokens
-        * (kept(run, false) * (1.0 - moe_share)
-            + if moe_share > 0.0 {
-                kept(run, true) * moe_share
-            } else {
-                0.0
-            });
+    let (mut sum, mut count) = (0.0, 0.0);
+    for (block, n) in m.blocks() {
+        sum += kept(run, block) * n as f64;
+        count += n as f64;
+    }
+    let whole = tokens * sum / f64::max(count, 1.0);
     let spread = if s.sequence_parallel {
         l.tp as f64
     } else {

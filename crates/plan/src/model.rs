@@ -90,6 +90,72 @@ pub struct Model {
     /// Extra layers that predict further tokens (DeepSeek-V3).
     #[serde(default)]
     pub mtp_layers: u64,
+    /// Layers that are a Mamba-2 mixer. Where there are any, every layer is one thing alone: a mixer,
+    /// attention, or an MLP (Nemotron-H).
+    #[serde(default)]
+    pub mamba_layers: u64,
+    /// Layers that are attention, in a model with Mamba layers.
+    #[serde(default)]
+    pub attention_layers: u64,
+    /// Heads of a Mamba-2 mixer.
+    #[serde(default)]
+    pub mamba_num_heads: u64,
+    /// Width of such a head.
+    #[serde(default)]
+    pub mamba_head_dim: u64,
+    /// Groups of a mixer that share its input and output matrices.
+    #[serde(default)]
+    pub n_groups: u64,
+    /// State of a mixer for each channel.
+    #[serde(default)]
+    pub ssm_state_size: u64,
+    /// Width in which routed experts work, where tokens are projected down to it and back (`LatentMoE`);
+    /// 0 for the hidden size.
+    #[serde(default)]
+    pub moe_latent_size: u64,
+}
+
+/// What one layer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Attention.
+    pub attention: bool,
+    /// A Mamba-2 mixer.
+    pub mamba: bool,
+    /// An MLP of one kind or the other.
+    pub mlp: Mlp,
+}
+
+/// The MLP of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mlp {
+    /// None: the layer is a mixer or attention alone.
+    None,
+    /// One for all tokens.
+    Dense,
+    /// Routed experts.
+    Experts,
+}
+
+impl Block {
+    /// A transformer's layer.
+    pub const DENSE: Self = Self {
+        attention: true,
+        mamba: false,
+        mlp: Mlp::Dense,
+    };
+    /// A transformer's layer with routed experts.
+    pub const EXPERTS: Self = Self {
+        attention: true,
+        mamba: false,
+        mlp: Mlp::Experts,
+    };
+
+    /// Sublayers, each with a norm before it and a residual sum after it.
+    pub fn parts(self) -> f64 {
+        f64::from(u8::from(self.attention) + u8::from(self.mamba))
+            + if self.mlp == Mlp::None { 0.0 } else { 1.0 }
+    }
 }
 
 impl Model {
@@ -118,10 +184,16 @@ impl Model {
         self.num_experts > 1
     }
 
+    /// Layers that are a mixer or attention alone.
+    fn bare_layers(&self) -> u64 {
+        (self.mamba_layers + self.attention_layers).min(self.num_hidden_layers)
+    }
+
     /// Layers with routed experts, the extra prediction layers included.
     pub fn moe_layers(&self) -> u64 {
         if self.is_moe() {
-            self.num_hidden_layers.saturating_sub(self.first_k_dense) + self.mtp_layers
+            (self.num_hidden_layers - self.bare_layers()).saturating_sub(self.first_k_dense)
+                + self.mtp_layers
         } else {
             0
         }
@@ -129,7 +201,60 @@ impl Model {
 
     /// Layers with a dense MLP.
     pub fn dense_layers(&self) -> u64 {
-        self.num_hidden_layers + self.mtp_layers - self.moe_layers()
+        self.num_hidden_layers - self.bare_layers() + self.mtp_layers - self.moe_layers()
+    }
+
+    /// Layers with attention, the extra prediction layers included.
+    pub fn attending_layers(&self) -> u64 {
+        if self.mamba_layers > 0 {
+            self.attention_layers + self.mtp_layers
+        } else {
+            self.num_hidden_layers + self.mtp_layers
+        }
+    }
+
+    /// The kinds of layers, and how many there are of each. Extra prediction layers are transformer
+    /// layers, or one of attention and one of experts where each layer is one thing.
+    pub fn blocks(&self) -> Vec<(Block, u64)> {
+        let bare = |attention, mamba, mlp| Block {
+            attention,
+            mamba,
+            mlp,
+        };
+        let all = if self.mamba_layers > 0 {
+            vec![
+                (bare(true, false, Mlp::None), self.attending_layers()),
+                (bare(false, true, Mlp::None), self.mamba_layers),
+                (bare(false, false, Mlp::Dense), self.dense_layers()),
+                (bare(false, false, Mlp::Experts), self.moe_layers()),
+            ]
+        } else {
+            vec![
+                (Block::DENSE, self.dense_layers()),
+                (Block::EXPERTS, self.moe_layers()),
+            ]
+        };
+        all.into_iter().filter(|(_, n)| *n > 0).collect()
+    }
+
+    /// Width of a mixer's inner part.
+    pub fn mamba_inner(&self) -> f64 {
+        (self.mamba_num_heads * self.mamba_head_dim) as f64
+    }
+
+    /// Width of what a mixer's first product makes: gate, input, both state matrices, and steps.
+    pub fn mamba_width(&self) -> f64 {
+        2.0 * self.mamba_inner()
+            + (2 * self.n_groups * self.ssm_state_size + self.mamba_num_heads) as f64
+    }
+
+    /// Width in which routed experts work.
+    pub fn expert_width(&self) -> u64 {
+        if self.moe_latent_size > 0 {
+            self.moe_latent_size
+        } else {
+            self.hidden_size
+        }
     }
 
     /// Matrices of an MLP: 3 where gated, else 2.
@@ -164,13 +289,22 @@ impl Model {
 
     /// Parameters of one routed expert.
     pub fn expert_params(&self) -> f64 {
-        (self.mlp_matrices() * self.hidden_size * self.moe_intermediate_size) as f64
+        (self.mlp_matrices() * self.expert_width() * self.moe_intermediate_size) as f64
     }
 
-    /// Parameters of a mixture layer's shared experts and router.
+    /// Parameters of a mixture layer's shared experts and router, and of the way to the latent width.
     pub fn shared_params(&self) -> f64 {
         (self.mlp_matrices() * self.hidden_size * self.shared_intermediate_size
-            + self.hidden_size * self.num_experts) as f64
+            + self.hidden_size * (self.num_experts + 2 * self.moe_latent_size)) as f64
+    }
+
+    /// Parameters of all layers but for routed experts: attention, mixers, dense MLPs, shared experts.
+    pub fn layer_params(&self) -> f64 {
+        let mamba = self.hidden_size as f64 * (self.mamba_width() + self.mamba_inner());
+        self.attending_layers() as f64 * self.attention_params()
+            + self.mamba_layers as f64 * mamba
+            + self.dense_layers() as f64 * self.mlp_params()
+            + self.moe_layers() as f64 * self.shared_params()
     }
 
     /// Parameters of one embedding matrix.
@@ -183,21 +317,16 @@ impl Model {
         let layers = (self.num_hidden_layers + self.mtp_layers) as f64;
         // Norm weights: two vectors a layer and a last one; biases are left out.
         let norms = (2.0 * layers + 1.0) * self.hidden_size as f64;
-        layers * self.attention_params()
-            + self.dense_layers() as f64 * self.mlp_params()
-            + self.moe_layers() as f64
-                * (self.num_experts as f64 * self.expert_params() + self.shared_params())
+        self.layer_params()
+            + self.moe_layers() as f64 * self.num_experts as f64 * self.expert_params()
             + norms
             + self.embedding_params() * if self.tied { 1.0 } else { 2.0 }
     }
 
     /// Parameters that one token goes through, the output embedding included, the input one not.
     pub fn active_params(&self) -> f64 {
-        let layers = (self.num_hidden_layers + self.mtp_layers) as f64;
-        layers * self.attention_params()
-            + self.dense_layers() as f64 * self.mlp_params()
-            + self.moe_layers() as f64
-                * (self.num_experts_per_tok as f64 * self.expert_params() + self.shared_params())
+        self.layer_params()
+            + self.moe_layers() as f64 * self.num_experts_per_tok as f64 * self.expert_params()
             + self.embedding_params() * (1.0 + self.mtp_layers as f64)
     }
 
@@ -214,9 +343,10 @@ impl Model {
 
     /// Model FLOPs of training on one token (forward and backward, nothing recomputed, causal
     /// attention counted once): 6 for each parameter passed, and 6 per layer, head width and key for
-    /// scores and values each (PaLM's appendix B, with the causal half).
+    /// scores and values each (PaLM's appendix B, with the causal half). The scan of Mamba layers, a
+    /// few percent of their products, is left out.
     pub fn train_flops_per_token(&self, seq: u64) -> f64 {
-        let layers = (self.num_hidden_layers + self.mtp_layers) as f64;
+        let layers = self.attending_layers() as f64;
         let widths = (self.num_attention_heads * (self.qk_dim() + self.v_dim())) as f64;
         6.0 * self.active_params() + 6.0 * layers * widths * self.mean_keys(seq as f64)
     }
@@ -242,6 +372,13 @@ impl Model {
             ("shared_intermediate_size", self.shared_intermediate_size),
             ("head_dim", self.head_dim),
             ("num_experts", self.num_experts),
+            ("mamba_layers", self.mamba_layers),
+            ("attention_layers", self.attention_layers),
+            ("mamba_num_heads", self.mamba_num_heads),
+            ("mamba_head_dim", self.mamba_head_dim),
+            ("n_groups", self.n_groups),
+            ("ssm_state_size", self.ssm_state_size),
+            ("moe_latent_size", self.moe_latent_size),
         ];
         for (field, value) in rest {
             if value > 1 << 24 {
@@ -257,6 +394,19 @@ impl Model {
                 "num_experts_per_tok",
                 &self.num_experts_per_tok,
                 "must be 1 to num_experts, with a moe_intermediate_size",
+            ));
+        }
+        if self.mamba_layers > 0
+            && (self.mamba_layers + self.attention_layers > self.num_hidden_layers
+                || self.mamba_num_heads == 0
+                || self.mamba_head_dim == 0
+                || self.ssm_state_size == 0)
+        {
+            return Err(value_error(
+                "mamba_layers",
+                &self.mamba_layers,
+                "with attention_layers must be at most num_hidden_layers, with mamba_num_heads, \
+                 mamba_head_dim and ssm_state_size",
             ));
         }
         if self.intermediate_size == 0 && self.dense_layers() > 0 {

@@ -1,11 +1,19 @@
 //! What a person asks for: a request in words and numbers with units, read into checked values.
 
+mod words;
+
 use serde::Deserialize;
 
+use crate::cost::stragglers::Stragglers;
 use crate::error::PlanError;
+use crate::failure::Saving;
 use crate::gpu::{Cluster, Precision, find_gpu};
 use crate::layout::{Recompute, Sharding};
 use crate::model::{Model, find_model};
+use crate::upkeep::Care;
+
+pub use words::{parse_bandwidth, parse_count};
+use words::{value, within};
 
 /// A plan's input as a file or flags give it; everything has a default but the model and the tokens.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,8 +45,8 @@ pub struct Request {
     pub nvlink_domain: Option<u32>,
     /// Network bandwidth of a node, with its unit: `400Gb` or `50GB` a second.
     pub network: Option<String>,
-    /// Share of the nodes' bandwidth that the upper network tiers keep.
-    pub upper_tier_share: Option<f64>,
+    /// Bandwidth of a pod's nodes by that of its links to the tier above.
+    pub oversubscription: Option<f64>,
     /// Rent of a GPU, USD an hour.
     pub price: Option<f64>,
     /// Power usage effectiveness of the building.
@@ -51,6 +59,26 @@ pub struct Request {
     pub failures: Option<f64>,
     /// Nodes kept ready to replace failed ones.
     pub spares: Option<u64>,
+    /// How states are saved: `sync`, `async` or `peer`.
+    pub checkpoint: Option<String>,
+    /// Seconds between saves; the best where not given.
+    pub checkpoint_every: Option<f64>,
+    /// Storage bandwidth of a node, with its unit.
+    pub storage: Option<String>,
+    /// Whether training goes on with fewer replicas where no spare is left.
+    pub elastic: Option<bool>,
+    /// Share of failures that corrupt silently.
+    pub silent_share: Option<f64>,
+    /// Hours until silent corruption shows, in the mean.
+    pub silent_hours: Option<f64>,
+    /// GPUs under the network's lower tiers.
+    pub pod_gpus: Option<u64>,
+    /// Whether switches add up what passes.
+    pub sharp: Option<bool>,
+    /// Standard deviation of a GPU's time by its mean.
+    pub straggler_spread: Option<f64>,
+    /// Share of GPUs that are slow by a tenth.
+    pub slow_share: Option<f64>,
 }
 
 /// A number, or text such as `10T`.
@@ -112,6 +140,8 @@ pub struct Asked {
     pub failures: f64,
     /// Spare nodes; by the plan where `None`.
     pub spares: Option<u64>,
+    /// Checkpoints and failures.
+    pub upkeep: Care,
 }
 
 /// Parts of a layout that are given.
@@ -139,75 +169,6 @@ pub struct Pins {
 
 /// Carbon of the world's electricity, g CO2 a kWh (Ember's review of 2024).
 const WORLD_CARBON: f64 = 473.0;
-
-fn value(field: &str, value: &dyn std::fmt::Display, allowed: impl Into<String>) -> PlanError {
-    PlanError::Value {
-        field: field.to_owned(),
-        value: value.to_string(),
-        allowed: allowed.into(),
-    }
-}
-
-/// A count such as `10000`, `10k`, `300B`, `1.5T` or `1e12`.
-pub fn parse_count(field: &str, text: &str) -> Result<f64, PlanError> {
-    let plain = text.trim().replace([',', '_'], "");
-    let (digits, factor) = match plain.chars().last() {
-        Some('k' | 'K') => (&plain[..plain.len() - 1], 1e3),
-        Some('m' | 'M') => (&plain[..plain.len() - 1], 1e6),
-        Some('b' | 'B' | 'g' | 'G') => (&plain[..plain.len() - 1], 1e9),
-        Some('t' | 'T') => (&plain[..plain.len() - 1], 1e12),
-        _ => (plain.as_str(), 1.0),
-    };
-    match digits.trim().parse::<f64>() {
-        Ok(n) if n.is_finite() && n > 0.0 && n * factor < 1e18 => Ok(n * factor),
-        Ok(_) => Err(value(field, &text, "must be over 0 and under 1e18")),
-        Err(_) => Err(value(
-            field,
-            &text,
-            "must be a number, with k, M, B or T after it if need be",
-        )),
-    }
-}
-
-/// A bandwidth with its unit, in Gb/s: `400Gb` are gigabits, `50GB` gigabytes a second.
-pub fn parse_bandwidth(field: &str, text: &str) -> Result<f64, PlanError> {
-    let plain = text
-        .trim()
-        .trim_end_matches("/s")
-        .trim_end_matches("ps")
-        .trim();
-    let (digits, factor) = if let Some(d) = plain.strip_suffix("Gb").or(plain.strip_suffix("Gbit"))
-    {
-        (d, 1.0)
-    } else if let Some(d) = plain.strip_suffix("GB") {
-        (d, 8.0)
-    } else if let Some(d) = plain.strip_suffix("Tb") {
-        (d, 1000.0)
-    } else {
-        return Err(value(
-            field,
-            &text,
-            "give it a unit: 400Gb are gigabits a second, 50GB are gigabytes a second",
-        ));
-    };
-    let gbps = digits
-        .trim()
-        .parse::<f64>()
-        .map_err(|_| value(field, &text, "must be a number and a unit"))?
-        * factor;
-    if (1.0..=60_000.0).contains(&gbps) {
-        return Ok(gbps);
-    }
-    let hint = if factor == 8.0 && (1.0..=60_000.0).contains(&(gbps / 8.0)) {
-        format!(
-            "is {gbps:.0} Gb/s a node, more than any has: did you mean {}Gb?",
-            digits.trim()
-        )
-    } else {
-        "must be 1Gb to 60000Gb a node".to_owned()
-    };
-    Err(value(field, &text, hint))
-}
 
 impl Pins {
     /// Reads `tp=8,pp=16,recompute=full`.
@@ -310,13 +271,23 @@ impl Request {
             gpus_per_node: over.gpus_per_node.or(self.gpus_per_node),
             nvlink_domain: over.nvlink_domain.or(self.nvlink_domain),
             network: over.network.or(self.network),
-            upper_tier_share: over.upper_tier_share.or(self.upper_tier_share),
+            oversubscription: over.oversubscription.or(self.oversubscription),
             price: over.price.or(self.price),
             pue: over.pue.or(self.pue),
             carbon: over.carbon.or(self.carbon),
             imbalance: over.imbalance.or(self.imbalance),
             failures: over.failures.or(self.failures),
             spares: over.spares.or(self.spares),
+            checkpoint: over.checkpoint.or(self.checkpoint),
+            checkpoint_every: over.checkpoint_every.or(self.checkpoint_every),
+            storage: over.storage.or(self.storage),
+            elastic: over.elastic.or(self.elastic),
+            silent_share: over.silent_share.or(self.silent_share),
+            silent_hours: over.silent_hours.or(self.silent_hours),
+            pod_gpus: over.pod_gpus.or(self.pod_gpus),
+            sharp: over.sharp.or(self.sharp),
+            straggler_spread: over.straggler_spread.or(self.straggler_spread),
+            slow_share: over.slow_share.or(self.slow_share),
         }
     }
 
@@ -336,6 +307,41 @@ impl Request {
         };
         model.check()?;
         Ok(model)
+    }
+
+    /// Checkpoints and failures.
+    fn care(&self) -> Result<Care, PlanError> {
+        let usual = Care::default();
+        let every = self
+            .checkpoint_every
+            .map(|s| within("checkpoint_every", Some(s), s, 1.0, 1e7))
+            .transpose()?;
+        let share = self
+            .silent_share
+            .map(|s| within("silent_share", Some(s), s, 0.0, 1.0))
+            .transpose()?;
+        let storage = match &self.storage {
+            Some(words) => parse_bandwidth("storage", words)? / 8.0,
+            None => usual.storage_gbs,
+        };
+        Ok(Care {
+            saving: match &self.checkpoint {
+                Some(name) => Saving::parse(name)?,
+                None => usual.saving,
+            },
+            interval_s: every,
+            elastic: self.elastic.unwrap_or(usual.elastic),
+            silent_share: share,
+            silent_s: 3600.0
+                * within(
+                    "silent_hours",
+                    self.silent_hours,
+                    usual.silent_s / 3600.0,
+                    0.0,
+                    1e4,
+                )?,
+            storage_gbs: storage,
+        })
     }
 
     /// Checks everything.
@@ -370,8 +376,20 @@ impl Request {
         if let Some(words) = &self.network {
             cluster.node_gbps = parse_bandwidth("network", words)?;
         }
-        cluster.upper_tier_share =
-            within("upper_tier_share", self.upper_tier_share, 1.0, 0.01, 1.0)?;
+        cluster.oversubscription =
+            within("oversubscription", self.oversubscription, 1.0, 1.0, 1000.0)?;
+        cluster.pod_gpus = self.pod_gpus.unwrap_or(cluster.pod_gpus);
+        if !(1..=2_000_000).contains(&cluster.pod_gpus) {
+            return Err(value("pod_gpus", &cluster.pod_gpus, "must be 1 to 2000000"));
+        }
+        cluster.sharp = self.sharp.unwrap_or(false);
+        cluster.stragglers = Stragglers {
+            spread: self
+                .straggler_spread
+                .map(|s| within("straggler_spread", Some(s), s, 0.0, 0.5))
+                .transpose()?,
+            slow_share: within("slow_share", self.slow_share, 0.0, 0.0, 1.0)?,
+        };
         let seq = self.seq.unwrap_or(model.seq_len);
         if !(1..=1 << 24).contains(&seq) {
             return Err(value("seq", &seq, "must be 1 to 16777216"));
@@ -422,6 +440,7 @@ impl Request {
                 1e5,
             )?,
             spares: self.spares,
+            upkeep: self.care()?,
             model,
             cluster,
             tokens,
@@ -430,21 +449,6 @@ impl Request {
             global_batch,
             precision,
         })
-    }
-}
-
-fn within(
-    field: &str,
-    given: Option<f64>,
-    usual: f64,
-    low: f64,
-    high: f64,
-) -> Result<f64, PlanError> {
-    let v = given.unwrap_or(usual);
-    if v.is_finite() && (low..=high).contains(&v) {
-        Ok(v)
-    } else {
-        Err(value(field, &v, format!("must be {low} to {high}")))
     }
 }
 

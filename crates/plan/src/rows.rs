@@ -244,6 +244,7 @@ fn model(f: &Fields<'_>, classic: bool) -> Result<Model, String> {
         sliding_share: 0.0,
         own_activation: false,
         mtp_layers: 0,
+        ..models()[0].clone()
     })
 }
 

@@ -349,7 +349,8 @@ fn loses_by(best: &Candidate, other: &Candidate) -> String {
             ("pipeline bubble", s.bubble_s),
             ("gradient and weight communication", s.data_s),
             ("optimizer", s.optimizer_s),
-            ("stragglers and the rest", s.other_s),
+            ("waiting for the slowest GPU", s.straggle_s),
+            ("the rest", s.other_s),
         ]
     };
     let (a, b) = (parts(best), parts(other));

@@ -81,7 +81,7 @@ pub fn cache_bytes(m: &Model) -> f64 {
     } else {
         m.num_key_value_heads as f64 * (m.qk_dim() + m.v_dim()) as f64
     };
-    2.0 * each * m.num_hidden_layers as f64
+    2.0 * each * m.attending_layers() as f64
 }
 
 /// The cheapest way that keeps the targets, then others, cheapest first.
@@ -182,7 +182,7 @@ fn way(d: &Demand, fitted: &Fitted, tp: u64, batch: u64, weights: f64, cache: f6
     let kernels = Kernels::new(&d.gpu, d.precision, &Software::MODERN, fitted);
     let cluster = Cluster::of(&d.gpu, tp);
     let group = Group::new(&cluster, fitted, tp, 1);
-    let layers = m.num_hidden_layers as f64;
+    let layers = m.attending_layers() as f64;
     let sums = |tokens: f64| 2.0 * layers * group.all_reduce(tokens * m.hidden_size as f64 * 2.0);
     // Weights that a batch touches: each token goes to some of the experts.
     let touched = if m.is_moe() {
@@ -203,8 +203,10 @@ fn way(d: &Demand, fitted: &Fitted, tp: u64, batch: u64, weights: f64, cache: f6
     let step = smooth_max(read, compute(b)) + sums(b) + STEP_S;
     let heads = m.num_attention_heads as f64 * (m.qk_dim() + m.v_dim()) as f64 / t;
     let inner = 2.0 * d.prompt_tokens * heads * m.mean_keys(d.prompt_tokens) * layers;
-    let prefill =
-        compute(d.prompt_tokens) + kernels.attention(inner, true) + sums(d.prompt_tokens) + STEP_S;
+    let prefill = compute(d.prompt_tokens)
+        + kernels.flash_attention(inner, (m.qk_dim() + m.v_dim()) as f64)
+        + sums(d.prompt_tokens)
+        + STEP_S;
     // A request takes its prompt's time alone and its share of each step.
     let each = prefill + d.answer_tokens * step / b;
     let per_replica = 1.0 / each;

@@ -116,6 +116,16 @@ pub fn report(p: &Plan) -> String {
         p.mfu * 100.0,
         gpu.bf16_tflops
     );
+    if best.run.cluster.gpus > 1 {
+        let _ = writeln!(
+            o,
+            "  {:<16}waits for the slowest of {} GPUs, {:.1}% behind their mean; in one cluster of ten {:.1}%",
+            "",
+            best.run.cluster.gpus,
+            p.slowest[0] * 100.0,
+            p.slowest[1] * 100.0
+        );
+    }
     let _ = writeln!(
         o,
         "  {:<16}{} ({} without failures); nine of ten measured runs were within {:.0}%: up to {}",
@@ -159,6 +169,7 @@ pub fn report(p: &Plan) -> String {
     let _ = writeln!(o, "  {:<16}{:.2e} FLOPs of training", "compute", p.flops);
     for t in p.thresholds.iter().filter(|t| t.crossed) {
         let _ = writeln!(o, "  {:<16}over {:.0e}: {}", "", t.flops, t.law);
+        let _ = writeln!(o, "  {:<16}  ({})", "", t.source);
     }
     if p.thresholds.iter().all(|t| !t.crossed) {
         let _ = writeln!(
@@ -181,7 +192,8 @@ pub fn report(p: &Plan) -> String {
         ("pipeline bubble", s.bubble_s),
         ("gradients and weights", s.data_s),
         ("optimizer", s.optimizer_s),
-        ("stragglers and the rest", s.other_s),
+        ("waiting for the slowest GPU", s.straggle_s),
+        ("the rest", s.other_s),
     ] {
         bar(&mut o, name, v, s.total_s, &duration(v));
     }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::failure::{CORRUPT_S, Saving, Setting, rates};
+use crate::failure::{CORRUPT_S, Saving, Setting, rates, shares};
 use crate::request::Asked;
 use crate::search::Candidate;
 
@@ -27,12 +27,46 @@ pub struct Upkeep {
 }
 
 /// Detection, restart and work spoilt unnoticed, in the mean over the causes of failure, s.
-fn restart_s() -> f64 {
+fn restart_s(asked: &Asked) -> f64 {
+    let shares = shares(asked.upkeep.silent_share);
     rates()
         .cause
         .iter()
-        .map(|c| c.share * (c.detect_s + c.restart_s + if c.silent { CORRUPT_S } else { 0.0 }))
+        .zip(shares)
+        .map(|(c, share)| {
+            share * (c.detect_s + c.restart_s + if c.silent { asked.upkeep.silent_s } else { 0.0 })
+        })
         .sum()
+}
+
+/// How a run is kept going, as a request has it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Care {
+    /// How states are saved.
+    pub saving: Saving,
+    /// Time between saves, s; the best where `None`.
+    pub interval_s: Option<f64>,
+    /// Whether training goes on with fewer replicas where no spare is left.
+    pub elastic: bool,
+    /// Share of failures that corrupt silently; the table's where `None`.
+    pub silent_share: Option<f64>,
+    /// Mean time until silent corruption shows, s.
+    pub silent_s: f64,
+    /// Storage that a node can write to or read from, GB/s.
+    pub storage_gbs: f64,
+}
+
+impl Default for Care {
+    fn default() -> Self {
+        Self {
+            saving: Saving::Async,
+            interval_s: None,
+            elastic: true,
+            silent_share: None,
+            silent_s: CORRUPT_S,
+            storage_gbs: STORAGE_GBS,
+        }
+    }
 }
 
 /// Time that copying the states to the host's memory stops training; the rest is written beside it. At
@@ -58,22 +92,30 @@ pub fn upkeep(asked: &Asked, best: &Candidate, seconds: f64) -> Upkeep {
     let params = asked.model.params();
     // Weights in 16 bit and Adam's states in 32.
     let checkpoint_gb = params * 14.0 / 1e9;
-    let restart = restart_s();
+    let restart = restart_s(asked);
     let per_gpu = checkpoint_gb / best.run.layout.gpus() as f64;
-    let cost = COPY_S + per_gpu / COPY_GBS;
+    // What stops training: the copy to the host, or all of the writing.
+    let cost = COPY_S
+        + match asked.upkeep.saving {
+            Saving::Async | Saving::Peer => per_gpu / COPY_GBS,
+            Saving::Sync => transfer_s(asked, best, checkpoint_gb),
+        };
     if per_s <= 0.0 {
         return Upkeep {
             mtbf_h: f64::MAX,
             failures: 0.0,
             checkpoint_gb,
             checkpoint_s: cost,
-            interval_s: seconds.max(1.0),
+            interval_s: asked.upkeep.interval_s.unwrap_or(seconds.max(1.0)),
             restart_s: restart,
-            goodput: 1.0,
+            goodput: asked.upkeep.interval_s.map_or(1.0, |i| i / (i + cost)),
         };
     }
     let mtbf = 1.0 / per_s;
-    let interval = daly_interval(cost, mtbf);
+    let interval = asked
+        .upkeep
+        .interval_s
+        .unwrap_or_else(|| daly_interval(cost, mtbf));
     // Of each second kept: the checkpoints, and for each failure the restart and half an interval.
     let overhead = cost / interval + (restart + interval / 2.0) / mtbf;
     let goodput = (1.0 / (1.0 + overhead)).clamp(0.01, 1.0);
@@ -88,17 +130,25 @@ pub fn upkeep(asked: &Asked, best: &Candidate, seconds: f64) -> Upkeep {
     }
 }
 
-/// Storage that a node can write to or read from beside training, GB/s.
+/// Time to write all states to storage or read them from it, s.
+fn transfer_s(asked: &Asked, best: &Candidate, checkpoint_gb: f64) -> f64 {
+    let per_node = u64::from(asked.cluster.gpus_per_node.max(1));
+    let nodes = best.run.layout.gpus().div_ceil(per_node);
+    checkpoint_gb / (nodes as f64 * asked.upkeep.storage_gbs)
+}
+
+/// Storage that a node can write to or read from beside training where nothing else is said, GB/s.
 const STORAGE_GBS: f64 = 5.0;
 /// Starting processes and connecting them, besides loading, s.
 const START_S: f64 = 20.0;
 
-/// The run as the simulation plays it, with asynchronous saves.
+/// The run as the simulation plays it.
 pub fn setting(asked: &Asked, best: &Candidate, u: &Upkeep, seconds: f64) -> Setting {
     let per_node = u64::from(asked.cluster.gpus_per_node.max(1));
     let nodes = best.run.layout.gpus().div_ceil(per_node);
     let idle = (asked.cluster.gpus - best.run.layout.gpus()) / per_node;
-    let transfer = u.checkpoint_gb / (nodes as f64 * STORAGE_GBS);
+    let care = &asked.upkeep;
+    let transfer = transfer_s(asked, best, u.checkpoint_gb);
     Setting {
         nodes,
         spares: asked.spares.unwrap_or(idle),
@@ -106,11 +156,18 @@ pub fn setting(asked: &Asked, best: &Candidate, u: &Upkeep, seconds: f64) -> Set
         work_s: seconds,
         per_1000_node_days: asked.failures,
         uncertain_rate: true,
-        saving: Saving::Async,
+        saving: care.saving,
         stop_s: u.checkpoint_s,
-        write_s: transfer,
+        // What stopped training until all was written is safe at once.
+        write_s: if care.saving == Saving::Sync {
+            0.0
+        } else {
+            transfer
+        },
         load_s: transfer + START_S,
-        interval_s: None,
-        replicas: best.run.layout.dp,
+        interval_s: care.interval_s,
+        replicas: if care.elastic { best.run.layout.dp } else { 1 },
+        silent_share: care.silent_share,
+        silent_s: care.silent_s,
     }
 }

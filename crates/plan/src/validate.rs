@@ -173,6 +173,8 @@ pub struct Choice {
 pub struct Report {
     /// Sums over groups, then groups.
     pub lines: Vec<Line>,
+    /// Mixtures, each with all rows of its model left out of the fit, whatever their source.
+    pub models: Vec<Line>,
     /// Sweeps.
     pub choices: Vec<Choice>,
     /// Rows that could not be predicted, by group and reason.
@@ -294,9 +296,46 @@ pub fn report(rows: Vec<Row>, fitted: &Fitted) -> Report {
         .collect();
     Report {
         lines,
+        models: models_left_out(&cases, fitted),
         choices: choices(&cases, &without),
         skipped: skipped.into_iter().map(|((g, r), n)| (g, r, n)).collect(),
     }
+}
+
+/// Mixtures whose model the fit has not seen: what a plan for a new model on known software is worth.
+fn models_left_out(cases: &[Case], fitted: &Fitted) -> Vec<Line> {
+    let training = training(cases);
+    let mut by_model: BTreeMap<&str, Pair> = BTreeMap::new();
+    for case in cases.iter().filter(|c| c.run.model.is_moe()) {
+        by_model.entry(&case.run.model.name).or_default();
+    }
+    for (name, (with, left)) in &mut by_model {
+        let others: Vec<&Case> = training
+            .iter()
+            .copied()
+            .filter(|c| c.run.model.name != *name)
+            .collect();
+        let without = fit(&others, fitted, 10);
+        for case in cases.iter().filter(|c| c.run.model.name == *name) {
+            with.extend(predict(case, fitted).error_pct);
+            left.extend(predict(case, &without).error_pct);
+        }
+    }
+    let all = by_model.values().fold(Pair::default(), |mut all, (a, b)| {
+        all.0.extend(a);
+        all.1.extend(b);
+        all
+    });
+    let line = |name: &str, (with, left): &Pair| Line {
+        group: name.to_owned(),
+        gpu_kind: String::new(),
+        kind: "moe",
+        fitted: Errors::of(with),
+        left_out: Errors::of(left),
+    };
+    std::iter::once(line("all", &all))
+        .chain(by_model.iter().map(|(name, pair)| line(name, pair)))
+        .collect()
 }
 
 /// Sweeps are rows of one group with the same model, GPUs and batch, in at least four layouts.
@@ -353,13 +392,13 @@ pub fn markdown(report: &Report) -> String {
         "| group | GPU | what | rows | mean % | p90 % | worst % | bias % | left out: mean % | p90 % | worst % | bias % |\n\
          | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
+    let e = |e: &Errors| {
+        format!(
+            "{:.1} | {:.1} | {:.1} | {:+.1}",
+            e.mean_pct, e.p90_pct, e.worst_pct, e.bias_pct
+        )
+    };
     for l in &report.lines {
-        let e = |e: &Errors| {
-            format!(
-                "{:.1} | {:.1} | {:.1} | {:+.1}",
-                e.mean_pct, e.p90_pct, e.worst_pct, e.bias_pct
-            )
-        };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} |",
@@ -370,6 +409,14 @@ pub fn markdown(report: &Report) -> String {
             e(&l.fitted),
             e(&l.left_out)
         );
+    }
+    out.push_str(
+        "\n| mixture | rows | mean % | p90 % | worst % | bias % | left out: mean % | p90 % | worst % | bias % |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for l in &report.models {
+        let (with, left) = (e(&l.fitted), e(&l.left_out));
+        let _ = writeln!(out, "| {} | {} | {with} | {left} |", l.group, l.fitted.rows);
     }
     out.push_str(
         "\n| sweep | layouts | predicted best | measured best | over the best % |\n\

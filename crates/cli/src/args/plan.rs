@@ -160,12 +160,42 @@ pub(crate) struct PlanFlags {
     /// Carbon of the electricity, g CO2 a kWh
     #[arg(long, value_name = "GRAMS")]
     pub(crate) carbon: Option<f64>,
+    /// Full bandwidth reaches this many GPUs; over them the network is oversubscribed
+    #[arg(long, value_name = "N")]
+    pub(crate) pod_gpus: Option<u64>,
+    /// Bandwidth of a pod's nodes by that of its links upwards, such as 7
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) oversubscription: Option<f64>,
+    /// Switches add up what passes (SHARP)
+    #[arg(long)]
+    pub(crate) sharp: bool,
+    /// Share of GPUs that are slow by a tenth and stay in
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) slow_share: Option<f64>,
     /// Failures by 1,000 days of a node
     #[arg(long, value_name = "N")]
     pub(crate) failures: Option<f64>,
     /// Spare nodes; those that the layout leaves over when absent
     #[arg(long, value_name = "N")]
     pub(crate) spares: Option<u64>,
+    /// How states are saved: sync, async or peer (a peer node's memory)
+    #[arg(long, value_name = "WAY")]
+    pub(crate) checkpoint: Option<String>,
+    /// Seconds between saves; the best when absent
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) checkpoint_every: Option<f64>,
+    /// Storage bandwidth of a node, with its unit
+    #[arg(long, value_name = "BANDWIDTH")]
+    pub(crate) storage: Option<String>,
+    /// Wait for a node where no spare is left, in the place of going on with fewer
+    #[arg(long)]
+    pub(crate) no_elastic: bool,
+    /// Share of failures that corrupt silently
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) silent_share: Option<f64>,
+    /// Hours until silent corruption shows
+    #[arg(long, value_name = "HOURS")]
+    pub(crate) silent_hours: Option<f64>,
     /// Give one JSON object
     #[arg(long)]
     pub(crate) json: bool,

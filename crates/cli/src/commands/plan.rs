@@ -83,6 +83,16 @@ fn request(flags: &PlanFlags) -> Outcome<Request> {
         carbon: flags.carbon,
         failures: flags.failures,
         spares: flags.spares,
+        pod_gpus: flags.pod_gpus,
+        oversubscription: flags.oversubscription,
+        sharp: flags.sharp.then_some(true),
+        slow_share: flags.slow_share,
+        checkpoint: flags.checkpoint.clone(),
+        checkpoint_every: flags.checkpoint_every,
+        storage: flags.storage.clone(),
+        elastic: flags.no_elastic.then_some(false),
+        silent_share: flags.silent_share,
+        silent_hours: flags.silent_hours,
         ..Request::default()
     };
     if let Some(name) = &flags.model {

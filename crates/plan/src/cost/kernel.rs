@@ -102,9 +102,20 @@ impl<'a> Kernels<'a> {
         bytes / self.memory
     }
 
-    /// Seconds of `flops` of attention.
-    pub fn attention(&self, flops: f64, flash: bool) -> f64 {
-        flops / if flash { self.flash } else { self.unfused }
+    /// Seconds of `flops` of flash attention, whose heads of queries and values are `widths` wide
+    /// together. The exponentials are as many for a narrow head as for a wide one, and take a share of
+    /// the time that grew with each generation's products (Shah et al. 2024).
+    pub fn flash_attention(&self, flops: f64, widths: f64) -> f64 {
+        let share = match self.gpu.generation {
+            Generation::Blackwell => 0.5,
+            _ => 0.25,
+        };
+        flops / self.flash * (1.0 - share + share * 256.0 / widths.max(1.0))
+    }
+
+    /// Seconds of `flops` of unfused attention's products.
+    pub fn unfused_attention(&self, flops: f64) -> f64 {
+        flops / self.unfused
     }
 }
 

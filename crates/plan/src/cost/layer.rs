@@ -8,6 +8,10 @@ use super::kernel::{Kernels, smooth_max};
 use crate::fitted::Fitted;
 use crate::gpu::{Generation, Precision};
 use crate::layout::{FUSED, Recompute, Run};
+use crate::model::{Block, Mlp};
+
+/// Tokens of a chunk of a mixer's scan.
+const SCAN_CHUNK: f64 = 128.0;
 
 /// What a layer's time is made of, s. Times of communication are what is not hidden.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,9 +94,9 @@ impl<'a> Layers<'a> {
     }
 
     /// Forward, backward and what is computed again of one layer.
-    pub(super) fn layer(&self, moe: bool) -> (LayerTime, LayerTime) {
-        let forward = self.pass(moe, Pass::Forward);
-        let mut backward = self.pass(moe, Pass::Backward);
+    pub(super) fn layer(&self, block: Block) -> (LayerTime, LayerTime) {
+        let forward = self.pass(block, Pass::Forward);
+        let mut backward = self.pass(block, Pass::Backward);
         match self.run.layout.recompute {
             Recompute::None => {}
             Recompute::Selective => {
@@ -130,33 +134,80 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn pass(&self, moe: bool, pass: Pass) -> LayerTime {
-        let mut time = LayerTime {
-            products: self.attention_products(pass),
-            attention: self.attention_inner(pass),
-            pointwise: self.pointwise(moe, pass),
-            tensor: self.tensor_time(),
-            context: 0.0,
-            expert: 0.0,
-            launch: 0.0,
-        };
-        if moe {
-            self.experts(&mut time, pass);
-        } else {
-            let f = self.run.model.intermediate_size as f64;
-            time.products += self.mlp(self.tokens, f / self.t, 1.0, pass);
-        }
-        time.context = self.context_time(pass, time.attention);
+    fn pass(&self, block: Block, pass: Pass) -> LayerTime {
+        let m = &self.run.model;
         let f = self.fitted;
-        let host = 1e-6
-            * match (moe, self.run.software.fixed_shapes) {
-                (true, false) => f.host_moe_us,
-                (true, true) => 2.0 * f.host_us,
-                (false, _) => f.host_us,
-            };
-        let device = time.total();
-        time.launch = smooth_max(device, host) - device;
+        let mut time = LayerTime {
+            pointwise: self.pointwise(block, pass),
+            tensor: self.tensor_time(block),
+            ..LayerTime::default()
+        };
+        // The host's time: half of a dense layer's for each part of it.
+        let part = 0.5 * f.host_us;
+        let mut host = 0.0;
+        if block.attention {
+            time.products += self.attention_products(pass);
+            time.attention = self.attention_inner(pass);
+            time.context = self.context_time(pass, time.attention);
+            host += part;
+        }
+        if block.mamba {
+            self.mixer(&mut time, pass);
+            host += part;
+        }
+        match block.mlp {
+            Mlp::None => {}
+            Mlp::Dense => {
+                let inner = m.intermediate_size as f64 / self.t;
+                time.products += self.mlp(self.tokens, m.hidden_size as f64, inner, 1.0, pass);
+                host += part;
+            }
+            Mlp::Experts => {
+                self.experts(&mut time, pass);
+                host += if self.run.software.fixed_shapes {
+                    3.0 * part
+                } else {
+                    (f.host_moe_us - part).max(part)
+                };
+            }
+        }
+        if !self.graphs() {
+            let device = time.total();
+            time.launch = smooth_max(device, host * 1e-6) - device;
+        }
         time
+    }
+
+    /// Whether the mixture's kernels are the fused ones, which there are for gated experts in
+    /// Blackwell's block formats.
+    fn fused(&self) -> bool {
+        self.run.software.fused_experts
+            && self.run.model.gated
+            && self.run.cluster.gpu.generation == Generation::Blackwell
+            && matches!(self.run.precision, Precision::Mxfp8 | Precision::Nvfp4)
+    }
+
+    /// Whether the whole step is launched as one graph, for which shapes must be known before: with the
+    /// fused kernels they are.
+    fn graphs(&self) -> bool {
+        self.run.model.is_moe() && self.fused()
+    }
+
+    /// A Mamba-2 mixer (Dao and Gu 2024): two products, and a short convolution and a scan between them,
+    /// which are bound by what they move.
+    fn mixer(&self, time: &mut LayerTime, pass: Pass) {
+        let m = &self.run.model;
+        let h = m.hidden_size as f64;
+        let (width, inner) = (m.mamba_width() / self.t, m.mamba_inner() / self.t);
+        time.products += self.weight(self.tokens, width, h, 1.0, pass)
+            + self.weight(self.tokens, h, inner, 1.0, pass);
+        // The convolution reads and writes; the scan reads that, and for each chunk of 128 tokens writes
+        // and reads a state in 32 bit twice; gate and norm read two and write one.
+        let states = inner * m.ssm_state_size as f64 * 4.0 * 4.0 / SCAN_CHUNK;
+        let bytes = 2.0 * (3.0 * width + 4.0 * inner) + states;
+        let passes = if pass == Pass::Forward { 1.0 } else { 2.5 };
+        let moved = passes * bytes * self.tokens * self.fitted.scan;
+        time.pointwise += self.kernels.move_bytes(moved);
     }
 
     /// A weight's product in one pass: forward, or both gradients.
@@ -200,8 +251,8 @@ impl<'a> Layers<'a> {
         out + self.weight(self.tokens, a * qk + kv * (qk + v), h, 1.0, pass)
     }
 
-    fn mlp(&self, tokens: f64, f: f64, groups: f64, pass: Pass) -> f64 {
-        let h = self.run.model.hidden_size as f64;
+    /// An MLP's products between widths `h` and `f`.
+    fn mlp(&self, tokens: f64, h: f64, f: f64, groups: f64, pass: Pass) -> f64 {
         let up = (self.run.model.mlp_matrices() - 1) as f64;
         self.weight(tokens, up * f, h, groups, pass) + self.weight(tokens, h, f, groups, pass)
     }
@@ -219,9 +270,10 @@ impl<'a> Layers<'a> {
                 Pass::Forward => 1.0,
                 Pass::Backward => 2.5,
             };
+            let head = (m.qk_dim() + m.v_dim()) as f64;
             return self
                 .kernels
-                .attention(work * flops * m.mean_keys(seq), true);
+                .flash_attention(work * flops * m.mean_keys(seq), head);
         }
         // Unfused: whole scores, which the products, the masked softmax and the dropout write and
         // read: 8 bytes a score forward and 12 backward, 5 more each with dropout and its mask.
@@ -230,29 +282,37 @@ impl<'a> Layers<'a> {
             Pass::Forward => (1.0, 8.0 + mask),
             Pass::Backward => (2.0, 12.0 + mask),
         };
-        self.kernels.attention(work * flops * seq, false)
+        self.kernels.unfused_attention(work * flops * seq)
             + self
                 .kernels
                 .move_bytes(bytes * self.tokens * a * seq * self.fitted.scores)
     }
 
     /// Bytes that norms, residuals and activations move.
-    fn pointwise(&self, moe: bool, pass: Pass) -> f64 {
+    fn pointwise(&self, block: Block, pass: Pass) -> f64 {
         let m = &self.run.model;
         let s = &self.run.software;
         let f = self.fitted;
         let h = m.hidden_size as f64;
-        let heads = (m.num_attention_heads + 2 * m.num_key_value_heads) as f64 * m.qk_dim() as f64;
-        let spread = if s.sequence_parallel { self.t } else { 1.0 };
-        // Two norms (read, write) and two residual sums (two reads, a write), 2 bytes each; dropout
-        // reads and writes once more and keeps a mask.
-        let wide = h * (20.0 + if s.dropout { 4.0 } else { 0.0 }) / spread;
-        let inner = if moe {
-            (m.num_experts_per_tok * m.moe_intermediate_size + m.shared_intermediate_size) as f64
+        let moe = block.mlp == Mlp::Experts;
+        let heads = if block.attention {
+            (m.num_attention_heads + 2 * m.num_key_value_heads) as f64 * m.qk_dim() as f64
         } else {
-            m.intermediate_size as f64
+            0.0
         };
-        let unfused = moe && m.own_activation && !s.fused_experts;
+        let spread = if s.sequence_parallel { self.t } else { 1.0 };
+        // For each part a norm (read, write) and a residual sum (two reads, a write), 2 bytes each;
+        // dropout reads and writes once more and keeps a mask.
+        let wide = block.parts() * h * (10.0 + if s.dropout { 2.0 } else { 0.0 }) / spread;
+        let inner = match block.mlp {
+            Mlp::None => 0.0,
+            Mlp::Dense => m.intermediate_size as f64,
+            Mlp::Experts => {
+                (m.num_experts_per_tok * m.moe_intermediate_size + m.shared_intermediate_size)
+                    as f64
+            }
+        };
+        let unfused = moe && m.own_activation;
         let gate = 2.0 * m.mlp_matrices() as f64 * if unfused { f.unfused_activation } else { 1.0 };
         let narrow = (4.0 * heads + gate * inner) / self.t;
         let passes = if pass == Pass::Forward { 1.0 } else { 2.0 };
@@ -270,7 +330,19 @@ impl<'a> Layers<'a> {
             } else {
                 1.0
             };
-            let inputs = h * (1.0 + copies) + (heads + inner) / self.t;
+            let width = if moe { m.expert_width() as f64 } else { h };
+            let mixed = if block.mamba {
+                h + m.mamba_inner() / self.t
+            } else {
+                0.0
+            };
+            let first = if block.attention { h } else { 0.0 };
+            let second = if block.mlp == Mlp::None {
+                0.0
+            } else {
+                width * copies
+            };
+            let inputs = first + second + mixed + (heads + inner) / self.t;
             let slow = if s.slow_casts { f.cast_slow } else { 1.0 };
             let cast = match self.run.precision {
                 Precision::Bf16 | Precision::Fp8 => f.cast,
@@ -284,13 +356,13 @@ impl<'a> Layers<'a> {
 
     /// Communication between tensor-parallel ranks in one pass: twice a sum over ranks of the
     /// activations, or as many bytes as gather and scatter.
-    fn tensor_time(&self) -> f64 {
+    fn tensor_time(&self, block: Block) -> f64 {
         if self.t <= 1.0 {
             return 0.0;
         }
         let s = &self.run.software;
         let bytes = self.tokens * self.run.model.hidden_size as f64 * 2.0;
-        let sums = if s.parallel_block { 1.0 } else { 2.0 };
+        let sums = if s.parallel_block { 1.0 } else { block.parts() };
         let exposed = if s.tp_overlap {
             self.fitted.tp_exposed
         } else {
@@ -315,11 +387,16 @@ impl<'a> Layers<'a> {
     /// How much more casting, permuting and waiting mixtures did before their kernels were fused for
     /// Blackwell.
     fn age(&self) -> f64 {
-        let s = &self.run.software;
-        if s.fused_experts || self.run.cluster.gpu.generation != Generation::Blackwell {
+        if self.fused() {
             return 1.0;
         }
-        self.fitted.moe_before * (self.fitted.moe_age * (FUSED - s.year).clamp(0.0, 3.0)).exp()
+        let f = self.fitted;
+        let before = if self.run.cluster.gpu.generation == Generation::Blackwell {
+            f.moe_before
+        } else {
+            1.0
+        };
+        before * (f.moe_age * (FUSED - self.run.software.year).clamp(0.0, 3.0)).exp()
     }
 
     /// Routed and shared experts, and how tokens come to them.
@@ -327,17 +404,23 @@ impl<'a> Layers<'a> {
         let m = &self.run.model;
         let f = self.fitted;
         let l = &self.run.layout;
-        let (h, k) = (m.hidden_size as f64, m.num_experts_per_tok as f64);
+        let (h, k) = (m.expert_width() as f64, m.num_experts_per_tok as f64);
         // With sequence parallelism a tensor-parallel rank routes its own part of the tokens.
         let tokens = self.tokens / self.t;
         let local = (m.num_experts as f64 / l.ep as f64).max(1.0);
         let per_expert = tokens * k * self.run.imbalance / local;
         let age = self.age();
         time.products +=
-            self.mlp(per_expert, m.moe_intermediate_size as f64, local, pass) / f.grouped;
+            self.mlp(per_expert, h, m.moe_intermediate_size as f64, local, pass) / f.grouped;
+        let hidden = m.hidden_size as f64;
+        if m.moe_latent_size > 0 {
+            time.products += self.weight(tokens, h, hidden, 1.0, pass)
+                + self.weight(tokens, hidden, h, 1.0, pass);
+        }
         if m.shared_intermediate_size > 0 {
             time.products += self.mlp(
                 self.tokens,
+                hidden,
                 m.shared_intermediate_size as f64 / self.t,
                 1.0,
                 pass,
@@ -348,11 +431,13 @@ impl<'a> Layers<'a> {
         let passes = if pass == Pass::Forward { 1.0 } else { 1.5 };
         time.pointwise += passes * self.kernels.move_bytes(routed * 8.0 * f.permute) * age;
         let bytes = routed * 2.0;
-        let exposed = if self.run.software.ep_overlap {
+        // Beside other micro-batches' products, where a pipeline has some at hand or all is one graph.
+        let beside = l.pp > 1 && self.expert.is_far() || self.fused();
+        let exposed = if self.run.software.ep_overlap && beside {
             f.ep_exposed
         } else {
             1.0
         };
-        time.expert += 2.0 * self.expert.all_to_all(bytes, k) * exposed * age;
+        time.expert += 2.0 * self.expert.all_to_all(bytes, k) * exposed;
     }
 }

@@ -7,6 +7,7 @@
 pub mod comm;
 pub mod kernel;
 pub mod layer;
+pub mod stragglers;
 
 use serde::Serialize;
 
@@ -40,7 +41,9 @@ pub struct StepTime {
     pub data_s: f64,
     /// Optimizer.
     pub optimizer_s: f64,
-    /// Waiting for the slowest node, and what a step costs besides.
+    /// Waiting for the slowest GPU, in expectation.
+    pub straggle_s: f64,
+    /// What a step costs besides.
     pub other_s: f64,
     /// The whole step.
     pub total_s: f64,
@@ -56,16 +59,11 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     // All layers of one micro-batch, forward and backward.
     let mut all = LayerTime::default();
     let mut forward = 0.0;
-    for (moe, count) in [
-        (false, run.model.dense_layers()),
-        (true, run.model.moe_layers()),
-    ] {
-        if count > 0 {
-            let (f, b) = layers.layer(moe);
-            all.add(&f, count as f64);
-            all.add(&b, count as f64);
-            forward += f.total() * count as f64;
-        }
+    for (block, count) in run.model.blocks() {
+        let (f, b) = layers.layer(block);
+        all.add(&f, count as f64);
+        all.add(&b, count as f64);
+        forward += f.total() * count as f64;
     }
     let head = layers.head();
     let per_layer = all.total() / run.model.num_hidden_layers as f64;
@@ -105,13 +103,12 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
     let boost = 1.0 + fitted.boost * idle * idle;
 
     let optimizer = optimizer_time(run, fitted, &layers);
-    let nodes = (run.cluster.gpus as f64 / f64::from(run.cluster.gpus_per_node)).max(1.0);
-    let straggle = fitted.straggle * nodes.log2();
     let work = (m * all.total() / pp + m * head.total() / pp) / boost;
     let bubble = (m * (stage - sum / pp) + fill) / boost;
     let scale = m / pp / boost;
     let running = work + bubble + m * sends + data_exposed;
-    let other = fitted.step_s + straggle * running;
+    let ranks = run.cluster.gpus as f64;
+    let straggle = running * run.cluster.stragglers.expected(ranks, fitted.straggle);
     debug_assert!(data >= 0.0, "{data}");
     StepTime {
         products_s: scale * (all.products + head.products),
@@ -125,8 +122,9 @@ pub fn step_time(run: &Run, fitted: &Fitted) -> StepTime {
         bubble_s: bubble,
         data_s: data_exposed,
         optimizer_s: optimizer,
-        other_s: other,
-        total_s: running + optimizer + other,
+        straggle_s: straggle,
+        other_s: fitted.step_s,
+        total_s: running + optimizer + straggle + fitted.step_s,
     }
 }
 
@@ -135,10 +133,7 @@ pub fn stage_params(run: &Run) -> (f64, f64) {
     let m = &run.model;
     let l = &run.layout;
     let (t, p) = (l.tp as f64, l.pp as f64);
-    let all_layers = (m.num_hidden_layers + m.mtp_layers) as f64;
-    let dense = all_layers * m.attention_params()
-        + m.dense_layers() as f64 * m.mlp_params()
-        + m.moe_layers() as f64 * m.shared_params();
+    let dense = m.layer_params();
     let experts = m.moe_layers() as f64 * m.num_experts as f64 * m.expert_params();
     let embeddings = m.embedding_params() * if l.pp == 1 && !m.tied { 2.0 } else { 1.0 };
     (dense / t / p + embeddings / t, experts / l.ep as f64 / p)
@@ -212,11 +207,11 @@ fn data_time(run: &Run, fitted: &Fitted, micro: f64, forward: f64, m: f64) -> (f
         }
         return (total, shown);
     }
-    let bytes = |params: f64| match l.sharding {
-        Sharding::None => 2.0 * grad * params,
-        _ => (grad + 2.0) * params,
+    let between = |group: Group, params: f64| match l.sharding {
+        Sharding::None => group.all_reduce(grad * params),
+        _ => group.gather((grad + 2.0) * params),
     };
-    let total = dp.gather(bytes(dense)) + edp.gather(bytes(experts));
+    let total = between(dp, dense) + between(edp, experts);
     let total = total
         + if s.copies_gradients {
             m * (dense + experts) * fitted.copies / (run.cluster.gpu.memory_gbs * 1e9)

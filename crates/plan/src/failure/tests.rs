@@ -15,6 +15,8 @@ fn llama3() -> Setting {
         load_s: 30.0,
         interval_s: None,
         replicas: 128,
+        silent_share: None,
+        silent_s: CORRUPT_S,
     }
 }
 
@@ -131,4 +133,59 @@ fn a_thousand_runs_of_100000_gpus_end() {
         o.goodput_mean
     );
     assert!(o.days[2] >= o.days[0] && o.days[0] >= 60.0);
+}
+
+fn goodput(change: impl Fn(&mut Setting)) -> f64 {
+    let mut s = Setting {
+        uncertain_rate: false,
+        spares: 0,
+        ..llama3()
+    };
+    change(&mut s);
+    simulate(&s, 100, 4).goodput_mean
+}
+
+#[test]
+fn saving_beside_training_beats_stopping_for_it_and_a_peer_beats_storage() {
+    let sync = goodput(|s| {
+        s.saving = Saving::Sync;
+        (s.stop_s, s.write_s) = (s.stop_s + s.write_s, 0.0);
+    });
+    let slow = |s: &mut Setting| (s.write_s, s.load_s) = (120.0, 140.0);
+    let (beside, peer) = (
+        goodput(slow),
+        goodput(|s| {
+            slow(s);
+            s.saving = Saving::Peer;
+        }),
+    );
+    assert!(goodput(|_| {}) > sync);
+    assert!(peer > beside, "{peer} {beside}");
+}
+
+#[test]
+fn going_on_with_fewer_replicas_beats_waiting_for_a_node() {
+    let rigid = goodput(|s| s.replicas = 1);
+    assert!(goodput(|_| {}) > rigid + 0.05, "{rigid}");
+}
+
+#[test]
+fn silent_corruption_costs_by_its_share_and_by_how_late_it_shows() {
+    let none = goodput(|s| s.silent_share = Some(0.0));
+    let some = goodput(|s| s.silent_share = Some(0.1));
+    let late = goodput(|s| (s.silent_share, s.silent_s) = (Some(0.1), 6.0 * 3600.0));
+    assert!(none > some && some > late, "{none} {some} {late}");
+    let o = simulate(
+        &Setting {
+            silent_share: Some(0.0),
+            ..llama3()
+        },
+        10,
+        1,
+    );
+    assert!(
+        o.losses
+            .iter()
+            .all(|l| l.what != "silent corruption" || l.gpu_hours == 0.0)
+    );
 }

@@ -2,6 +2,7 @@
 
 use terang_plan::cost::comm::Group;
 use terang_plan::memory::{kept, memory};
+use terang_plan::model::Block;
 use terang_plan::request::{Asked, Request};
 use terang_plan::search::run_of;
 use terang_plan::upkeep::daly_interval;
@@ -25,11 +26,38 @@ fn parameter_counts_are_the_published_ones() {
         ("mixtral-8x7b", 46.7),
         ("mixtral-8x22b", 140.6),
         ("grok-1", 314.0),
+        ("nemotron-3-nano", 31.6),
+        ("llama3.2-1b", 1.236),
+        ("llama3.2-3b", 3.21),
+        ("mistral-7b", 7.24),
+        ("mistral-large-2", 122.6),
+        ("qwen2.5-7b", 7.62),
+        ("qwen2.5-14b", 14.77),
+        ("qwen2.5-32b", 32.76),
+        ("qwen2.5-72b", 72.7),
+        ("qwen3-4b", 4.02),
+        ("qwen3-14b", 14.77),
+        ("nemotron-4-15b", 15.6),
+        ("nemotron-4-340b", 341.0),
+        ("opt-175b", 175.0),
+        ("falcon-180b", 179.5),
+        ("nemotron-h-8b", 8.1),
+        ("nemotron-h-47b", 47.0),
+        ("nemotron-h-56b", 56.0),
+        ("gpt-oss-20b", 20.9),
+        ("gpt-oss-120b", 116.8),
+        ("dbrx", 131.6),
+        ("phi-3.5-moe", 41.9),
+        ("qwen2-57b-a14b", 57.4),
+        ("deepseek-v2-lite", 15.7),
+        ("glm-4.5", 358.0),
+        ("glm-4.5-air", 110.0),
+        ("llama4-scout", 107.8),
+        ("nemotron-3-super", 123.6),
         ("qwen3-8b", 8.19),
         ("qwen3-32b", 32.8),
         ("qwen3-30b-a3b", 30.5),
         ("qwen3-235b-a22b", 235.0),
-        ("gpt-oss-120b", 116.8),
         ("deepseek-v2", 236.0),
         ("kimi-k2", 1026.0),
         ("nanochat-560m", 0.56),
@@ -97,11 +125,11 @@ fn activations_are_korthikantis() {
     // Korthikanti et al. 2022, equations 2 to 4: a layer keeps sbh(10 + 24/t + 5as/(ht)), with sequence
     // parallelism sbh(34 + 5as/h)/t, with selective recomputation 34 sbh/t.
     let (h, a, s, t) = (12288.0, 96.0, 2048.0, 8.0);
-    let plain = kept(&gpt3_run(false, Recompute::None), false);
+    let plain = kept(&gpt3_run(false, Recompute::None), Block::DENSE);
     near(plain, h * (10.0 + 24.0 / t + 5.0 * a * s / (h * t)), 1e-9);
-    let parallel = kept(&gpt3_run(true, Recompute::None), false);
+    let parallel = kept(&gpt3_run(true, Recompute::None), Block::DENSE);
     near(parallel, h * (34.0 + 5.0 * a * s / h) / t, 1e-9);
-    let selective = kept(&gpt3_run(true, Recompute::Selective), false);
+    let selective = kept(&gpt3_run(true, Recompute::Selective), Block::DENSE);
     near(selective, 34.0 * h / t, 1e-9);
 }
 

@@ -2,6 +2,7 @@
 //! down, and memory and time go the way they must.
 
 use proptest::prelude::*;
+use terang_plan::cost::stragglers::Stragglers;
 use terang_plan::memory::memory;
 use terang_plan::plan::plan;
 use terang_plan::request::{Pins, Request, parse_bandwidth, parse_count};
@@ -80,7 +81,15 @@ fn run() -> impl Strategy<Value = Run> {
                 Software::CLASSIC
             };
             Run {
-                cluster: Cluster::of(gpu, layout.gpus()),
+                cluster: Cluster {
+                    pod_gpus: 1 << (seq % 7),
+                    oversubscription: 4.0 / imbalance,
+                    stragglers: Stragglers {
+                        slow_share: if bits[1] { 0.01 } else { 0.0 },
+                        ..Stragglers::default()
+                    },
+                    ..Cluster::of(gpu, layout.gpus())
+                },
                 seq: 1 << seq,
                 global_batch: batches * layout.dp,
                 precision,
@@ -115,21 +124,21 @@ proptest! {
         let m = memory(&run, Fitted::built_in());
         for v in [
             s.products_s, s.attention_s, s.pointwise_s, s.launch_s, s.tensor_s, s.context_s, s.expert_s,
-            s.pipeline_send_s, s.bubble_s, s.data_s, s.optimizer_s, s.other_s, s.total_s, m.weights_gib,
+            s.pipeline_send_s, s.bubble_s, s.data_s, s.optimizer_s, s.straggle_s, s.other_s, s.total_s, m.weights_gib,
             m.gradients_gib, m.optimizer_gib, m.activations_gib, m.logits_gib, m.fragments_gib, m.total_gib,
         ] {
             prop_assert!(v.is_finite() && v >= 0.0, "{s:?} {m:?}");
         }
         prop_assert!(s.total_s > 0.0 && m.total_gib > 0.0);
         let parts = s.products_s + s.attention_s + s.pointwise_s + s.launch_s + s.tensor_s + s.context_s
-            + s.expert_s + s.pipeline_send_s + s.bubble_s + s.data_s + s.optimizer_s + s.other_s;
+            + s.expert_s + s.pipeline_send_s + s.bubble_s + s.data_s + s.optimizer_s + s.straggle_s + s.other_s;
         prop_assert!((parts / s.total_s - 1.0).abs() < 1e-6, "{parts} {}", s.total_s);
     }
 
     #[test]
     fn faster_parts_never_slow_a_step_down(run in run(), by in 1.01_f64..3.0) {
         let before = total(&run);
-        let faster: [fn(&mut Run, f64); 5] = [
+        let faster: [fn(&mut Run, f64); 8] = [
             |r, f| {
                 let g = &mut r.cluster.gpu;
                 g.bf16_tflops *= f;
@@ -139,7 +148,10 @@ proptest! {
             |r, f| r.cluster.gpu.memory_gbs *= f,
             |r, f| r.cluster.gpu.nvlink_gbs *= f,
             |r, f| r.cluster.node_gbps *= f,
-            |r, f| r.cluster.upper_tier_share *= f,
+            |r, f| r.cluster.oversubscription = (r.cluster.oversubscription / f).max(1.0),
+            |r, f| r.cluster.pod_gpus = (r.cluster.pod_gpus as f64 * f) as u64,
+            |r, _| r.cluster.sharp = true,
+            |r, _| r.cluster.stragglers = Stragglers::default(),
         ];
         for (i, change) in faster.iter().enumerate() {
             let mut other = run.clone();

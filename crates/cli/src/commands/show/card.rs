@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use terang_plan::plan::thresholds;
+use terang_plan::law::thresholds;
 use terang_train::checkpoint::{MANIFEST, Manifest, SourceRecord, read_manifest};
 
 use super::Fact;
