@@ -1,4 +1,4 @@
-//! TensorBoard's event files: records with checksums (TFRecord), each an `Event` message of `event.proto`, of
+//! Event files of `TensorBoard`: records with checksums (`TFRecord`), each an `Event` message of `event.proto`, of
 //! which a version and scalars are all that is written here.
 
 use crc::{CRC_32_ISCSI, Crc};
@@ -15,7 +15,7 @@ pub struct Events<W> {
     out: W,
 }
 
-/// The name of a file that begins now; TensorBoard reads all of a folder as one run.
+/// The name of a file that begins now; `TensorBoard` reads all of a folder as one run.
 pub fn file_name() -> String {
     format!("events.out.tfevents.{:010}.terang", now() as u64)
 }

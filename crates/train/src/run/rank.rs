@@ -1,6 +1,6 @@
 //! What one rank does.
 
-use super::stage::{self, SAMPLE_MOST};
+use super::stage::{self, Beginnings, SAMPLE_MOST};
 use super::{Event, Options, Prepared, Step, checkpoints};
 use crate::checkpoint::{self, Manifest, Numbers};
 use crate::collective::{Collective, Tree};
@@ -147,7 +147,7 @@ struct StageRun<'a> {
     decoder: Decoder,
     objective: Box<dyn Objective>,
     /// What samples begin with.
-    beginnings: Vec<Vec<u32>>,
+    beginnings: Beginnings,
     optimizer: Optimizer,
     collective: &'a mut dyn Collective,
     tree: Tree,

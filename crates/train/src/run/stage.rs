@@ -19,12 +19,15 @@ pub(super) const SAMPLE_MOST: usize = 40;
 /// Beginnings that take turns.
 const SAMPLES: usize = 16;
 
+/// Beginnings of what was kept back, as tokens.
+pub(super) type Beginnings = Vec<Vec<u32>>;
+
 /// What a stage learns by, and beginnings of what was kept back. `reference` is asked for where it needs the model as it was before.
 pub(super) fn objective(
     shared: &Shared<'_>,
     index: usize,
     reference: &mut dyn FnMut() -> Result<Vec<f32>>,
-) -> Result<(Box<dyn Objective>, Vec<Vec<u32>>)> {
+) -> Result<(Box<dyn Objective>, Beginnings)> {
     let stage = &shared.recipe.stage[index];
     let seed = shared.recipe.seed.wrapping_add(index as u64);
     let (training, validation) = examples(shared, stage);
@@ -77,7 +80,7 @@ pub(super) fn objective(
 }
 
 /// Where an answer begins, or the first words of a text.
-fn beginnings(examples: &[Example], sequence: usize) -> Vec<Vec<u32>> {
+fn beginnings(examples: &[Example], sequence: usize) -> Beginnings {
     let document = |document: &Document| {
         let answer = document.learned.iter().position(|learned| *learned);
         let n = answer.unwrap_or(SAMPLE_PROMPT.min(document.tokens.len() / 2));
