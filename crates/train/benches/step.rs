@@ -16,11 +16,11 @@ use terang_model::Config;
 use terang_train::decoder::{Decoder, MicroBatch};
 use terang_train::optimizer::{Gradient, Optimizer, Settings};
 
-/// Name, hidden size, layers, feed-forward width, vocabulary, sequence length, sequences a micro-batch,
+/// Name; hidden size, layers, feed-forward width, vocabulary, sequence length, sequences a micro-batch,
 /// micro-batches a step.
-const SHAPES: [(&str, usize, usize, usize, usize, usize, usize, usize); 2] = [
-    ("6.45M", 256, 6, 688, 8192, 256, 8, 1),
-    ("31.6M", 512, 8, 1376, 16384, 512, 1, 8),
+const SHAPES: [(&str, [usize; 7]); 2] = [
+    ("6.45M", [256, 6, 688, 8192, 256, 8, 1]),
+    ("31.6M", [512, 8, 1376, 16384, 512, 1, 8]),
 ];
 const STEPS: usize = 7;
 
@@ -35,7 +35,7 @@ fn main() {
     };
     let (cpu, threads) = (Cpu::from_env().unwrap(), ThreadPool::default_threads());
     let pool = Arc::new(ThreadPool::new(threads));
-    for (name, hidden, layers, ffn, vocab, sequence, sequences, parts) in SHAPES {
+    for (name, [hidden, layers, ffn, vocab, sequence, sequences, parts]) in SHAPES {
         if !wanted(name) {
             continue;
         }
