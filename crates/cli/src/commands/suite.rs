@@ -222,14 +222,25 @@ fn tell(args: &Suite, model: &str, suites: &[Questions]) -> Outcome<()> {
         return output::json(&json!({ "model": model, "suites": suites }));
     }
     for (suite, metrics) in &found {
-        let mut line = format!("{} ({})", suite.name, suite.items.len());
-        for metric in metrics {
-            line += &format!("  {} {:.4}", metric.name, metric.value);
-            if let Some(stderr) = metric.stderr {
-                line += &format!(" ± {:.4}", 1.96 * stderr);
-            }
-        }
-        output::line(&line)?;
+        let figures: Vec<String> = metrics.iter().map(told).collect();
+        output::line(&format!(
+            "{} ({})  {}",
+            suite.name,
+            suite.items.len(),
+            figures.join("  ")
+        ))?;
     }
     Ok(())
+}
+
+fn told(metric: &Metric) -> String {
+    let error = metric
+        .stderr
+        .map(|stderr| format!(" ± {:.4}", 1.96 * stderr));
+    format!(
+        "{} {:.4}{}",
+        metric.name,
+        metric.value,
+        error.unwrap_or_default()
+    )
 }

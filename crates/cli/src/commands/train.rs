@@ -163,7 +163,7 @@ fn folder_name(name: &str) -> Outcome<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
-/// What was seen of a run: on the terminal, in `metrics.jsonl` and in TensorBoard's form.
+/// What was seen of a run: on the terminal, in `metrics.jsonl` and in `TensorBoard`'s form.
 struct Watch {
     progress: Progress,
     metrics: File,
