@@ -280,7 +280,7 @@ fn continuations_are_those_of_the_forward_pass() {
                 tokens: whole[..n].to_vec(),
                 targets: whole[1..].to_vec(),
                 weights,
-                documents: vec![0..n],
+                documents: std::iter::once(0..n).collect(),
             };
             let expected: f64 = seen[text]
                 .iter()

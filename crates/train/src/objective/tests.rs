@@ -51,7 +51,9 @@ fn the_gradient_of_preference_is_that_of_differences() {
     let mut decoder = decoder(2, Cpu::best());
     let reference = decoder.layout().initial(3);
     let mut parameters = decoder.layout().initial(4);
-    parameters.iter_mut().for_each(|x| *x *= 4.0);
+    for x in &mut parameters {
+        *x *= 4.0;
+    }
     let mut objective = preference(reference.clone());
     assert_eq!(objective.len(), 6, "what does not fit is left out");
     let mut gradient = vec![0.0; parameters.len()];
@@ -89,7 +91,7 @@ fn the_gradient_of_preference_is_that_of_differences() {
     assert_eq!(score.mean_reward(), Some(0.0));
 }
 
-fn reward(check: Check) -> Reward {
+fn reward(check: &Check) -> Reward {
     let tokenizer = tokenizer();
     let stop = tokenizer.id_of("<|im_end|>").unwrap();
     let tasks: Vec<Task> = (0..5u32)
@@ -137,7 +139,7 @@ fn what_is_rewarded_gets_likelier() {
     for (threads, cpu) in [(1, Cpu::SCALAR), (2, Cpu::best())] {
         let mut decoder = decoder(threads, cpu);
         let mut parameters = decoder.layout().initial(3);
-        let mut objective = reward(check.clone());
+        let mut objective = reward(&check);
         let (mut rewards, mut part) = (Vec::new(), vec![0.0; parameters.len()]);
         for step in 0..20 {
             let mut sum = vec![0.0f32; parameters.len()];
@@ -167,7 +169,7 @@ fn what_is_rewarded_gets_likelier() {
 fn a_group_without_differences_moves_nothing() {
     let mut decoder = decoder(1, Cpu::best());
     let parameters = decoder.layout().initial(3);
-    let mut objective = reward(Check::Exact("never".to_owned()));
+    let mut objective = reward(&Check::Exact("never".to_owned()));
     assert_eq!(objective.begin(0), 2);
     let mut gradient = vec![1.0; parameters.len()];
     let score = objective.gradient(&mut decoder, &parameters, 0, &mut gradient);
