@@ -65,9 +65,9 @@ impl Counts {
             (&mut self.scrubbed, &other.scrubbed),
             (&mut self.languages, &other.languages),
         ] {
-            theirs
-                .iter()
-                .for_each(|(name, count)| add(mine, name, *count));
+            for (name, count) in theirs {
+                add(mine, name, *count);
+            }
         }
     }
 }

@@ -292,13 +292,12 @@ impl Shard {
         let rank = self.bound(text, false)?;
         let mut longest = 0;
         // What shares most with a text stands beside the place where it would be.
-        for rank in [
+        let beside = [
             rank.checked_sub(1),
             Some(rank).filter(|rank| *rank < self.len),
-        ] {
-            if let Some(rank) = rank {
-                longest = longest.max(self.compare(rank, text)?.1);
-            }
+        ];
+        for rank in beside.into_iter().flatten() {
+            longest = longest.max(self.compare(rank, text)?.1);
         }
         Ok(longest)
     }

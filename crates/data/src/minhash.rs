@@ -81,7 +81,7 @@ impl MinHash {
         for words in words.windows(self.ngram) {
             let hash = gram(words);
             // The upper half says which bin, the lower half how small.
-            let bin = ((hash >> 32) * count as u64 >> 32) as usize;
+            let bin = (((hash >> 32) * count as u64) >> 32) as usize;
             bins[bin] = bins[bin].min(hash & 0xffff_ffff);
         }
         let filled = bins.clone();
@@ -115,9 +115,8 @@ mod tests {
     }
 
     fn text(seed: u64, n: u64) -> String {
-        (0..n)
-            .map(|i| format!("w{} ", mix(seed << 20 | i) % 5000))
-            .collect()
+        let words = (0..n).map(|i| format!("w{}", mix(seed << 20 | i) % 5000));
+        words.collect::<Vec<_>>().join(" ") + " "
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn last_error(output: &str) -> String {
             .any(|mark| line.starts_with(mark) && !line.contains("A complete log"))
     });
     let line = marked
-        .or(lines().last())
+        .or(lines().next_back())
         .unwrap_or("its client failed and said nothing");
     line.chars().take(CHARS_MAX).collect()
 }

@@ -130,7 +130,7 @@ fn address(bytes: &[u8], at: usize, from: usize) -> Option<(usize, Range<usize>)
 /// Digits with what may stand between those of one number.
 struct Digits {
     /// The digits, as numbers.
-    digits: [u8; 24],
+    values: [u8; 24],
     count: usize,
     end: usize,
     /// Lengths of the groups that blanks and dashes make.
@@ -158,7 +158,7 @@ fn number(bytes: &[u8], at: usize) -> Option<(usize, Range<usize>)> {
     if is_word(next) || (matches!(next, b'.' | b',' | b'-' | b'/') && after.is_ascii_digit()) {
         return None;
     }
-    let digits = &number.digits[..number.count];
+    let digits = &number.values[..number.count];
     let groups = &number.groups[..number.group_count];
     let range = at..number.end;
     if first == b'+' {
@@ -190,7 +190,7 @@ fn number(bytes: &[u8], at: usize) -> Option<(usize, Range<usize>)> {
 
 fn digits(bytes: &[u8], begin: usize, in_brackets: bool) -> Digits {
     let mut number = Digits {
-        digits: [0; 24],
+        values: [0; 24],
         count: 0,
         end: begin,
         groups: [0; 8],
@@ -204,14 +204,14 @@ fn digits(bytes: &[u8], begin: usize, in_brackets: bool) -> Digits {
             .take(25)
             .take_while(|b| b.is_ascii_digit())
             .count();
-        if group == 0 || number.count + group > number.digits.len() {
+        if group == 0 || number.count + group > number.values.len() {
             return number;
         }
         if number.group_count == number.groups.len() {
             return number;
         }
         for byte in &bytes[at..at + group] {
-            number.digits[number.count] = byte - b'0';
+            number.values[number.count] = byte - b'0';
             number.count += 1;
         }
         number.groups[number.group_count] = group;

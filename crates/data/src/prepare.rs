@@ -154,16 +154,15 @@ impl Work {
         let folder = out.join(".work");
         let state = std::fs::read(folder.join("state.json")).ok();
         let state: Option<State> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let state = match state.filter(|state| state.of == of) {
-            Some(state) => state,
-            None => {
-                if folder.exists() {
-                    std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
-                }
-                State {
-                    of: of.to_owned(),
-                    ..State::default()
-                }
+        let state = if let Some(state) = state.filter(|state| state.of == of) {
+            state
+        } else {
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder).map_err(at(&folder))?;
+            }
+            State {
+                of: of.to_owned(),
+                ..State::default()
             }
         };
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;

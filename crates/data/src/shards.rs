@@ -238,7 +238,9 @@ pub(crate) fn write(
 
 fn nothing_left(counts: &[Counts]) -> DataError {
     let mut all = Counts::default();
-    counts.iter().for_each(|counts| all.add(counts));
+    for counts in counts {
+        all.add(counts);
+    }
     let dropped: Vec<String> = all
         .dropped
         .iter()

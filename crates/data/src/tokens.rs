@@ -210,13 +210,13 @@ fn write_shard(
     let mut count = 0u64;
     offsets.write(&0u64.to_le_bytes())?;
     let produce = |give: &mut dyn FnMut(Range<usize>) -> Result<()>| {
-        let mut first = 0;
-        let mut bytes = 0;
+        let (mut first, mut bytes) = (0, 0);
         for (index, record) in shard.records.iter().enumerate() {
             bytes += record.len as usize;
             if bytes >= PART_BYTES {
-                give(std::mem::replace(&mut first, index + 1)..index + 1)?;
-                bytes = 0;
+                let end = index + 1;
+                give(first..end)?;
+                (first, bytes) = (end, 0);
             }
         }
         give(first..shard.records.len())

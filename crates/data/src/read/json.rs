@@ -53,6 +53,10 @@ pub(super) fn elements(
     }
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing about where in the file the scan is"
+)]
 struct Scan {
     shape: Shape,
     place: Place,

@@ -331,7 +331,10 @@ impl Reading<'_> {
 
     /// What a failed read means.
     fn wrong(&self, error: &io::Error) -> DataError {
-        if error.get_ref().is_some_and(|inner| inner.is::<Bomb>()) {
+        if error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Bomb>)
+        {
             return DataError::Bomb {
                 path: self.name.clone(),
                 allowed: UNPACKED_ALWAYS.max(self.size.saturating_mul(RATIO_MAX)),

@@ -51,7 +51,11 @@ pub(super) fn csv(reading: &Reading<'_>, reader: &mut dyn BufRead, sink: Sink<'_
         .flexible(true)
         .from_reader(metered);
     let wrong = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|e| e.is::<Bomb>()) => {
+        csv::ErrorKind::Io(error)
+            if error
+                .get_ref()
+                .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Bomb>) =>
+        {
             reading.wrong(&error)
         }
         csv::ErrorKind::Io(error) => damaged(&reading.name, &error.to_string()),

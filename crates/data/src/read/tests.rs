@@ -1,19 +1,24 @@
 use super::*;
 use std::io::Write as _;
 
-/// What a file of this name and these bytes gives: documents' texts, and what was lost.
-fn read_all(name: &str, bytes: &[u8], form: Form) -> Result<(Vec<String>, Vec<&'static str>)> {
+/// Gives the items of a file of this name and these bytes.
+fn read_raw(name: &str, bytes: &[u8], form: Form, sink: Sink<'_>) -> Result<Seen> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, bytes).unwrap();
-    let source = Source::of_form(form);
     let input = Input {
         source: 0,
         path,
         name: name.to_owned(),
     };
+    read(&input, &Source::of_form(form), sink)
+}
+
+/// What a file of this name and these bytes gives: documents' texts, and what was lost.
+fn read_all(name: &str, bytes: &[u8], form: Form) -> Result<(Vec<String>, Vec<&'static str>)> {
+    let source = Source::of_form(form);
     let (mut texts, mut lost) = (Vec::new(), Vec::new());
-    let seen = read(&input, &source, &mut |item| {
+    let seen = read_raw(name, bytes, form, &mut |item| {
         match crate::clean::document(item, &source) {
             Ok(document) => texts.push(document.text),
             Err(rule) => lost.push(rule),
@@ -34,7 +39,8 @@ fn lost(name: &str, bytes: &[u8]) -> Vec<&'static str> {
 }
 
 fn error(name: &str, bytes: &[u8]) -> String {
-    let error = read_all(name, bytes, Form::Auto).unwrap_err().to_string();
+    let read = read_raw(name, bytes, Form::Auto, &mut |_| Ok(()));
+    let error = read.unwrap_err().to_string();
     assert!(error.starts_with(name), "{error}");
     error
 }

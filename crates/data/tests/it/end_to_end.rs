@@ -1,4 +1,5 @@
 use super::*;
+use std::fmt::Write as _;
 use terang_data::document::messages;
 use terang_data::manifest::Manifest;
 use terang_data::prepared::Prepared;
@@ -14,6 +15,7 @@ files = ["eval.jsonl"]
 name = "pages"
 files = ["pages/*.txt"]
 rules = []
+languages = []
 licence = "CC0-1.0"
 origin = "made up"
 [[source]]
@@ -24,6 +26,7 @@ weight = 2.0
 [[source]]
 name = "talk"
 files = ["talk.jsonl"]
+languages = []
 [[source]]
 name = "sums"
 generate = "arithmetic"
@@ -53,23 +56,26 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     write("eval.jsonl", &format!("{{\"question\": \"{question}\"}}\n"));
     let mut lines = String::new();
     for i in 100..6000 {
-        lines.push_str(&format!("{{\"text\": \"{}\"}}\n", sentence(i, 30)));
+        let _ = writeln!(lines, "{{\"text\": \"{}\"}}", sentence(i, 30));
     }
-    lines.push_str(&format!(
-        "{{\"text\": \"They ask: {question} Yes.\"}}\nnot json\n"
-    ));
+    let _ = writeln!(
+        lines,
+        "{{\"text\": \"They ask: {question} Yes.\"}}\nnot json"
+    );
     lines.push_str("{\"text\": \"a b c d e f\"}\n");
-    lines.push_str(&format!(
-        "{{\"text\": \"{}\"}}\n",
+    let _ = writeln!(
+        lines,
+        "{{\"text\": \"{}\"}}",
         "Dies ist ein ganz gewöhnlicher deutscher Satz, den niemand hier lernen soll, weil er nicht dazu gehört."
-    ));
+    );
     write("lines.jsonl", &lines);
     let mut talk = String::new();
     for i in 0..50 {
         let (ask, answer) = (sentence(9000 + i, 6), sentence(9500 + i, 9));
-        talk.push_str(&format!(
-            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{ask}\"}}, {{\"role\": \"assistant\", \"content\": \"{answer}\"}}]}}\n"
-        ));
+        let _ = writeln!(
+            talk,
+            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{ask}\"}}, {{\"role\": \"assistant\", \"content\": \"{answer}\"}}]}}"
+        );
     }
     talk.push_str("{\"instruction\": \"refuse me\", \"output\": \"this one\"}\n");
     write("talk.jsonl", &talk);
@@ -104,7 +110,6 @@ fn files_become_documents_and_every_loss_has_a_name() {
         ("lines", "evaluation"),
         ("lines", "not_json"),
         ("lines", "gopher_word_length"),
-        ("lines", "language"),
         ("talk", "not_encoded"),
     ] {
         assert_eq!(
@@ -113,6 +118,9 @@ fn files_become_documents_and_every_loss_has_a_name() {
             "{source} {rule}"
         );
     }
+    // Words that nobody speaks may be taken for any language, but German is not kept.
+    assert!(counts("lines").dropped["language"] >= 1);
+    assert!(!counts("lines").languages.contains_key("de"));
     for source in &manifest.sources {
         let c = &source.counts;
         let dropped: u64 = c
@@ -128,7 +136,6 @@ fn files_become_documents_and_every_loss_has_a_name() {
     let shard = prepared.shard(0).unwrap();
     assert_eq!(shard.records.len() as u64, manifest.documents);
     assert!(shard.text(0).ends_with("mail me: <email>"));
-    assert_eq!(shard.records[0].language(), "und");
     let tokens = prepared.tokens(0).unwrap().unwrap();
     let (mut chats, mut all) = (0, 0);
     for (i, record) in shard.records.iter().enumerate() {
