@@ -4,6 +4,7 @@ use crate::optimizer::{Schedule, Settings};
 use crate::{Result, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use terang_data::config::{nearest, suggestion};
 
 /// What to make, from what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,7 +148,18 @@ pub struct Source {
     /// What stages call it.
     pub name: String,
     /// Its files, by their paths from the recipe; `*` stands for any part of a file's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Instead of files, a folder that `terang data prepare` made: by its path from the recipe, or one of the data
+    /// folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<String>,
+    /// What that folder is made from where it is not there, by its path from the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Sources of that folder that are taken; all that hold `form` where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// What they hold.
     pub form: Form,
     /// How often it is taken for once of the others; a part of one is taken by documents.
@@ -299,6 +311,9 @@ impl Recipe {
                     source.name, source.weight
                 ));
             }
+            source
+                .check()
+                .map_err(|reason| format!("data {}: {reason}", source.name))?;
         }
         self.stage
             .iter()
@@ -496,23 +511,28 @@ fn recipe_error(path: &Path, reason: String) -> TrainError {
     }
 }
 
-/// `; did you mean …?` for serde's message about an unknown name.
-fn suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(found) = quoted.next().filter(|_| message.starts_with("unknown")) else {
-        return String::new();
-    };
-    let known: Vec<&str> = quoted.collect();
-    nearest(found, &known)
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default()
-}
-
-/// The name that is most like `found`, if one is.
-fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(found, name);
-    let near = known.iter().min_by_key(|name| distance(name))?;
-    (distance(near) <= 1 + found.len() / 3).then_some(*near)
+impl Source {
+    fn check(&self) -> std::result::Result<(), String> {
+        let Some(prepared) = &self.prepared else {
+            if self.files.is_empty() {
+                return Err("files: found none, allowed names of files, or prepared".to_owned());
+            }
+            if self.config.is_some() || !self.sources.is_empty() {
+                return Err("config and sources: allowed beside prepared alone".to_owned());
+            }
+            return Ok(());
+        };
+        if !self.files.is_empty() {
+            return Err("files and prepared: allowed one of them".to_owned());
+        }
+        let is_name = !prepared.is_empty() && !prepared.split('/').any(|part| part == "..");
+        if !is_name {
+            return Err(format!(
+                "prepared: found {prepared}, allowed the path of a folder"
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -591,6 +611,17 @@ learning_rate = 0.01
                 "learning_rate = nan",
                 "learning_rate: found NaN",
             ),
+            (
+                "files = [\"a.txt\"]",
+                "prepared = \"../x\"",
+                "prepared: found ../x",
+            ),
+            (
+                "files = [\"a.txt\"]",
+                "files = [\"a.txt\"]\nconfig = \"d.toml\"",
+                "beside prepared alone",
+            ),
+            ("files = [\"a.txt\"]", "", "files: found none"),
             ("name = \"x\"", "name = ", "line 2"),
             ("hidden_size = 16", "hidden_size = 1000000", "GiB"),
         ];
