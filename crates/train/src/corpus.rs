@@ -13,7 +13,16 @@ use terang_model::tokenizer::{Special, Tokenizer};
 /// Most bytes of a line.
 const LINE_MAX: usize = 16 << 20;
 /// Most bytes of text that are held in memory.
-const BYTES_MAX: u64 = 2 << 30;
+pub(crate) const BYTES_MAX: u64 = 2 << 30;
+
+/// Ends a text.
+pub(crate) const END_OF_TEXT: &str = "<|endoftext|>";
+/// Tokens that come out of no text.
+pub(crate) const SPECIAL: [&str; 3] = [END_OF_TEXT, "<|im_start|>", "<|im_end|>"];
+/// `ChatML`, the form of a conversation that most open models share.
+pub(crate) const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + \
+message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' \
+}}{% endif %}";
 
 /// A document, with what its tokens count when they are learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -229,6 +238,42 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The token that ends a text.
+///
+/// # Errors
+/// [`TrainError::Setting`] where there is none.
+pub(crate) fn end_of_text(tokenizer: &Tokenizer) -> Result<u32> {
+    let end = tokenizer.id_of(END_OF_TEXT).or_else(|| tokenizer.eos());
+    end.ok_or_else(|| TrainError::Setting {
+        name: "tokenizer",
+        found: "no token that ends a text".to_owned(),
+        allowed: format!("one with {END_OF_TEXT}"),
+    })
+}
+
+/// The template of conversations, where a tokenizer has its tokens.
+pub(crate) fn chat_template(tokenizer: &Tokenizer) -> Result<Option<ChatTemplate>> {
+    let has = |token: &str| tokenizer.id_of(token).is_some();
+    if !SPECIAL[1..].iter().all(|token| has(token)) {
+        return Ok(None);
+    }
+    Ok(Some(ChatTemplate::new(CHAT_TEMPLATE, tokenizer)?))
+}
+
+/// Documents as often as a source's weight says: whole times, and of the rest the first ones.
+pub(crate) fn weighted<T: Clone>(documents: Vec<T>, weight: f64) -> Vec<T> {
+    if weight == 1.0 {
+        return documents;
+    }
+    let n = (documents.len() as f64 * weight).round() as usize;
+    documents
+        .iter()
+        .cycle()
+        .take(n.max(1).min(documents.len().saturating_mul(1000)))
+        .cloned()
+        .collect()
+}
+
 /// The tokens of a document; `end` follows a text.
 ///
 /// # Errors
@@ -320,6 +365,9 @@ mod tests {
             name: "s".to_owned(),
             files: vec![file.to_owned()],
             form,
+            prepared: None,
+            config: None,
+            sources: Vec::new(),
             weight: 1.0,
             licence: String::new(),
             origin: String::new(),

@@ -1,7 +1,9 @@
 //! Making models of one's own: tokenizers, and training from text to a model that talks.
 //!
-//! - [`run`]: a recipe's stages one after the other. [`recipe`], [`corpus`], [`batches`]: what it learns from.
-//! - `objective`: what a stage wants of the model. [`decoder`]: loss and gradients. [`optimizer`], [`collective`]: a step of all ranks.
+//! - [`run`]: a recipe's stages one after the other. [`recipe`], [`corpus`], [`prepared`], [`examples`],
+//!   [`batches`]: what it learns from.
+//! - `objective`: what a stage wants of the model. [`decoder`]: loss and gradients. [`optimizer`],
+//!   [`collective`]: a step of all ranks.
 //! - [`checkpoint`], [`export`], [`report`], [`events`]: what is left of it.
 //! - [`bpe`]: merges learned from counted words. `count`: words of files, on several threads.
 //! - [`tokenizer`]: all of it, from files to a `tokenizer.json`.
@@ -25,6 +27,7 @@ pub mod lora;
 mod objective;
 pub mod optimizer;
 mod parallel;
+pub mod prepared;
 pub mod recipe;
 pub mod report;
 pub mod run;
@@ -81,6 +84,9 @@ pub enum TrainError {
     /// The text cannot be cut into words.
     #[error(transparent)]
     Words(#[from] terang_model::Error),
+    /// Data cannot be prepared or read.
+    #[error(transparent)]
+    Data(terang_data::DataError),
     /// Something in a recipe is wrong.
     #[error("{path}: {reason}")]
     Recipe {
@@ -192,6 +198,15 @@ pub enum TrainError {
     /// Somebody asked for it to end.
     #[error("stopped")]
     Stopped,
+}
+
+impl From<terang_data::DataError> for TrainError {
+    fn from(error: terang_data::DataError) -> Self {
+        match error {
+            terang_data::DataError::Stopped => Self::Stopped,
+            other => Self::Data(other),
+        }
+    }
 }
 
 /// Result of everything here.

@@ -1,6 +1,7 @@
 //! What a recipe may hold.
 
-use super::{Form, Model, Recipe, Stage, StageKind, Tokenizer};
+use super::{Form, Model, Recipe, Source, Stage, StageKind, Tokenizer};
+use terang_data::config::nearest;
 
 /// Bounds that no model for this machine comes near.
 const SIZE_MAX: usize = 1 << 20;
@@ -19,6 +20,9 @@ impl Recipe {
                     source.name, source.weight
                 ));
             }
+            source
+                .check()
+                .map_err(|reason| format!("data {}: {reason}", source.name))?;
         }
         self.stage
             .iter()
@@ -235,9 +239,29 @@ fn check_answers(stage: &Stage) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// The name that is most like `found`, if one is.
-pub(super) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |name: &str| strsim::damerau_levenshtein(found, name);
-    let near = known.iter().min_by_key(|name| distance(name))?;
-    (distance(near) <= 1 + found.len() / 3).then_some(*near)
+impl Source {
+    fn check(&self) -> std::result::Result<(), String> {
+        let Some(prepared) = &self.prepared else {
+            if self.files.is_empty() {
+                return Err("files: found none, allowed names of files, or prepared".to_owned());
+            }
+            if self.config.is_some() || !self.sources.is_empty() {
+                return Err("config and sources: allowed beside prepared alone".to_owned());
+            }
+            return Ok(());
+        };
+        if !self.files.is_empty() {
+            return Err("files and prepared: allowed one of them".to_owned());
+        }
+        if matches!(self.form, Form::Preference | Form::Task) {
+            return Err("form: prepared data hold text and chat".to_owned());
+        }
+        let is_name = !prepared.is_empty() && !prepared.split('/').any(|part| part == "..");
+        if !is_name {
+            return Err(format!(
+                "prepared: found {prepared}, allowed the path of a folder"
+            ));
+        }
+        Ok(())
+    }
 }

@@ -8,6 +8,7 @@ use crate::optimizer::{Schedule, Settings};
 use crate::{Result, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use terang_data::config::suggestion;
 
 /// What to make, from what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,7 +156,18 @@ pub struct Source {
     /// What stages call it.
     pub name: String,
     /// Its files, by their paths from the recipe; `*` stands for any part of a file's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Instead of files, a folder that `terang data prepare` made: by its path from the recipe, or one of the data
+    /// folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<String>,
+    /// What that folder is made from where it is not there, by its path from the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Sources of that folder that are taken; all that hold `form` where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// What they hold.
     pub form: Form,
     /// How often it is taken for once of the others; a part of one is taken by documents.
@@ -376,16 +388,4 @@ fn recipe_error(path: &Path, reason: String) -> TrainError {
         path: path.to_owned(),
         reason,
     }
-}
-
-/// `; did you mean …?` for serde's message about an unknown name.
-fn suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(found) = quoted.next().filter(|_| message.starts_with("unknown")) else {
-        return String::new();
-    };
-    let known: Vec<&str> = quoted.collect();
-    check::nearest(found, &known)
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default()
 }

@@ -77,6 +77,17 @@ fn wrong_recipes_are_refused_by_name() {
             "kind = \"grpo\"",
             "plain text, which a stage",
         ),
+        (
+            "files = [\"a.txt\"]",
+            "prepared = \"../x\"",
+            "prepared: found ../x",
+        ),
+        (
+            "files = [\"a.txt\"]",
+            "files = [\"a.txt\"]\nconfig = \"d.toml\"",
+            "beside prepared alone",
+        ),
+        ("files = [\"a.txt\"]", "", "files: found none"),
         ("name = \"x\"", "name = ", "line 2"),
         ("hidden_size = 16", "hidden_size = 1000000", "GiB"),
     ];

@@ -12,6 +12,7 @@ mod tests;
 use crate::checkpoint::{self, Manifest, Numbers};
 use crate::collective::Local;
 use crate::decoder::Layout;
+use crate::prepared::Folders;
 use crate::recipe::Recipe;
 use crate::{Result, TrainError};
 use prepare::Prepared;
@@ -28,6 +29,8 @@ pub struct Options {
     pub base: Option<PathBuf>,
     /// The folder of the run.
     pub out: PathBuf,
+    /// Where data are prepared.
+    pub folders: Folders,
     /// Ranks, a power of two.
     pub workers: usize,
     /// Threads of each rank.

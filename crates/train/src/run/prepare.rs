@@ -3,23 +3,24 @@
 use super::{Event, Options};
 use crate::base;
 use crate::checkpoint::{Manifest, SourceRecord, Texts};
-use crate::corpus::{self, encode};
+use crate::corpus::{self, CHAT_TEMPLATE, SPECIAL, chat_template, encode, end_of_text, weighted};
 use crate::decoder::{Layout, Table};
 use crate::examples::Example;
 use crate::lora::Adapter;
-use crate::recipe::Recipe;
+use crate::prepared;
+use crate::recipe::{Recipe, Source};
 use crate::tokenizer::{self, Settings};
 use crate::{Result, TrainError};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use terang_data::prepared::Prepared as PreparedData;
 use terang_model::Config;
 use terang_model::bundle::LoadedModel;
 use terang_model::template::ChatTemplate;
 use terang_model::tokenizer::Tokenizer;
 
-/// Ends a text.
-const END_OF_TEXT: &str = "<|endoftext|>";
 /// Files of a model folder that a fine-tuned one has too.
 const FOLDER_FILES: [&str; 6] = [
     "config.json",
@@ -29,13 +30,6 @@ const FOLDER_FILES: [&str; 6] = [
     "special_tokens_map.json",
     "chat_template.jinja",
 ];
-/// Tokens that come out of no text.
-const SPECIAL: [&str; 3] = [END_OF_TEXT, "<|im_start|>", "<|im_end|>"];
-/// `ChatML`, the form of a conversation that most open models share.
-const CHAT_TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + \
-message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' \
-}}{% endif %}";
-
 /// All that the steps are made from.
 pub(super) struct Prepared {
     pub(super) config: Config,
@@ -83,7 +77,28 @@ pub(super) fn prepare(
     let mut raw = Vec::new();
     for source in recipe.data.iter().filter(|source| wanted(&source.name)) {
         say(&source.name)?;
-        raw.push((source, corpus::read(base, source)?));
+        let named = Mutex::new(String::new());
+        let tell = |event: &terang_data::prepare::Event<'_>| {
+            let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = format!("{}: {}", source.name, stage_name(event));
+            // Once for each thing that is done, though it is asked often whether to go on.
+            *named == name || {
+                let go_on = say(&name).is_ok();
+                *named = name;
+                go_on
+            }
+        };
+        let threads = options.threads * options.workers;
+        let prepared = prepared::open(base, source, &options.folders, threads, &tell)?;
+        let texts = match &prepared {
+            Some(prepared) => prepared::read(source, prepared)?,
+            None => corpus::read(base, source)?,
+        };
+        raw.push(Read {
+            source,
+            texts,
+            prepared,
+        });
     }
     say("tokenizer.json")?;
     let Foundation {
@@ -91,7 +106,7 @@ pub(super) fn prepare(
         tokenizer,
         template,
         end,
-        texts,
+        texts: made,
         base,
     } = match &options.base {
         Some(path) => Foundation::of_model(recipe, path)?,
@@ -114,11 +129,29 @@ pub(super) fn prepare(
 
     let mut examples = BTreeMap::new();
     let mut records = Vec::new();
-    for (source, texts) in &raw {
+    let tokenizer_sha256 = made
+        .get("tokenizer.json")
+        .map(|text| corpus::hex(&Sha256::digest(text.as_bytes())));
+    for read in &raw {
+        let Read { source, texts, .. } = read;
         say(&source.name)?;
         let mut taken: Vec<Example> = Vec::new();
         let mut dropped = 0;
-        for text in &texts.documents {
+        // Prepared data are tokens already where they were made by the same tokenizer for the same template.
+        let ready = match (&read.prepared, &tokenizer_sha256) {
+            (Some(prepared), Some(sha256)) if options.base.is_none() => {
+                prepared::tokens(source, prepared, sha256)?
+            }
+            _ => None,
+        };
+        let is_ready = ready.is_some();
+        taken.extend(ready.unwrap_or_default().into_iter().map(Example::Document));
+        let left = if is_ready {
+            &[][..]
+        } else {
+            &texts.documents[..]
+        };
+        for text in left {
             match encode(text, &tokenizer, template.as_ref(), end) {
                 Ok(example) => taken.push(example),
                 Err(TrainError::Template { .. }) if is_chat => dropped += 1,
@@ -127,8 +160,8 @@ pub(super) fn prepare(
         }
         records.push(SourceRecord {
             name: source.name.clone(),
-            licence: source.licence.clone(),
-            origin: source.origin.clone(),
+            licence: told(&source.licence, read.prepared.as_ref(), |s| &s.licence),
+            origin: told(&source.origin, read.prepared.as_ref(), |s| &s.origin),
             files: texts
                 .files
                 .iter()
@@ -160,7 +193,7 @@ pub(super) fn prepare(
         examples,
         stops: stops(&tokenizer, end),
         tokenizer: Arc::new(tokenizer),
-        texts,
+        texts: made,
         manifest: Manifest {
             format: "terang-checkpoint-1".to_owned(),
             name: recipe.name.clone(),
@@ -182,6 +215,43 @@ pub(super) fn prepare(
     })
 }
 
+/// A source that was read.
+struct Read<'a> {
+    source: &'a Source,
+    texts: corpus::Texts,
+    /// Where it is prepared data.
+    prepared: Option<PreparedData>,
+}
+
+/// What is done to prepared data, for people.
+fn stage_name(event: &terang_data::prepare::Event<'_>) -> String {
+    format!("{:?} {}", event.stage, event.name)
+        .to_lowercase()
+        .trim()
+        .to_owned()
+}
+
+/// What a recipe says of a source, or else what prepared data say of theirs.
+fn told(
+    said: &str,
+    prepared: Option<&PreparedData>,
+    of: fn(&terang_data::manifest::SourceRecord) -> &String,
+) -> String {
+    let Some(prepared) = prepared.filter(|_| said.is_empty()) else {
+        return said.to_owned();
+    };
+    let mut all: Vec<&str> = prepared
+        .manifest()
+        .sources
+        .iter()
+        .map(|s| of(s).as_str())
+        .collect();
+    all.retain(|text| !text.is_empty());
+    all.sort_unstable();
+    all.dedup();
+    all.join("; ")
+}
+
 /// What a model is before its first step.
 struct Foundation {
     config: Config,
@@ -199,19 +269,14 @@ impl Foundation {
         recipe: &Recipe,
         options: &Options,
         base: &Path,
-        raw: &[(&crate::recipe::Source, corpus::Texts)],
+        raw: &[Read<'_>],
     ) -> Result<Self> {
         let path = tokenizer_file(recipe, options, base, raw)?;
         let json = read_text(&path)?;
         let tokenizer = Tokenizer::from_file(&path)?;
         let end = end_of_text(&tokenizer)?;
         let id = |text: &str| tokenizer.id_of(text);
-        let is_chat = id("<|im_start|>").is_some() && id("<|im_end|>").is_some();
-        let template = if is_chat {
-            Some(ChatTemplate::new(CHAT_TEMPLATE, &tokenizer)?)
-        } else {
-            None
-        };
+        let template = chat_template(&tokenizer)?;
         let eos: Vec<u32> = [id("<|im_end|>"), Some(end)]
             .into_iter()
             .flatten()
@@ -296,15 +361,6 @@ fn stops(tokenizer: &Tokenizer, end: u32) -> Vec<u32> {
         .collect()
 }
 
-fn end_of_text(tokenizer: &Tokenizer) -> Result<u32> {
-    let end = tokenizer.id_of(END_OF_TEXT).or_else(|| tokenizer.eos());
-    end.ok_or_else(|| TrainError::Setting {
-        name: "tokenizer",
-        found: "no token that ends a text".to_owned(),
-        allowed: format!("one with {END_OF_TEXT}"),
-    })
-}
-
 fn pretty(value: &serde_json::Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
@@ -321,16 +377,23 @@ fn tokenizer_file(
     recipe: &Recipe,
     options: &Options,
     base: &Path,
-    raw: &[(&crate::recipe::Source, corpus::Texts)],
+    raw: &[Read<'_>],
 ) -> Result<PathBuf> {
     if let Some(file) = &recipe.tokenizer.file {
         return Ok(base.join(file));
     }
+    // Prepared data have a tokenizer of their own, made of all of them.
+    let mut prepared = raw.iter().filter_map(|read| read.prepared.as_ref());
+    if recipe.tokenizer == crate::recipe::Tokenizer::default()
+        && let Some(path) = prepared.find_map(prepared::tokenizer)
+    {
+        return Ok(path);
+    }
     let path = options.out.join("tokenizer.json");
     // Made of the same texts and settings, by what is noted beside it.
     let mut made_of = format!("{:?}", recipe.tokenizer);
-    for (_, texts) in raw {
-        texts
+    for read in raw {
+        read.texts
             .files
             .iter()
             .for_each(|(_, digest)| made_of.push_str(digest));
@@ -345,7 +408,7 @@ fn tokenizer_file(
     };
     let corpus = options.out.join("tokenizer.txt");
     let mut text = String::new();
-    for document in raw.iter().flat_map(|(_, texts)| &texts.documents) {
+    for document in raw.iter().flat_map(|read| &read.texts.documents) {
         let words = document.words();
         text.push_str(&words.join("\n"));
         // A conversation's last message ends its line as the others do.
@@ -368,20 +431,6 @@ fn tokenizer_file(
     made?.save(&path)?;
     std::fs::write(&note, made_of).map_err(wrong(&note))?;
     Ok(path)
-}
-
-/// Documents as often as a source's weight says: whole times, and of the rest the first ones.
-fn weighted(documents: Vec<Example>, weight: f64) -> Vec<Example> {
-    if weight == 1.0 {
-        return documents;
-    }
-    let n = (documents.len() as f64 * weight).round() as usize;
-    documents
-        .iter()
-        .cycle()
-        .take(n.max(1).min(documents.len().saturating_mul(1000)))
-        .cloned()
-        .collect()
 }
 
 fn file_name(path: &Path) -> String {

@@ -86,6 +86,10 @@ fn options(folder: &Path, out: &str, workers: usize, threads: usize) -> Options 
     Options {
         recipe: folder.join("recipe.toml"),
         base: None,
+        folders: crate::prepared::Folders {
+            data: folder.join("data"),
+            packages: folder.join("packages"),
+        },
         out: folder.join(out),
         workers,
         threads,
