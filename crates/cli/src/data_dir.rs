@@ -65,6 +65,16 @@ impl DataDir {
         self.root.join("runs")
     }
 
+    /// Data that recipes prepare.
+    pub(crate) fn prepared(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Packages that data come from.
+    pub(crate) fn packages(&self) -> PathBuf {
+        self.root.join("packages")
+    }
+
     /// Settings of the server.
     pub(crate) fn config(&self) -> PathBuf {
         self.root.join("terang.toml")

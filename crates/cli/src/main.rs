@@ -76,6 +76,7 @@ fn run(cli: &Cli) -> Outcome<()> {
         Verb::Tokenizer {
             what: args::Tokenizer::Train(args),
         } => commands::tokenizer::run(cli.compute, args),
+        Verb::Data { what } => commands::data::run(data, cli.compute, what),
         Verb::Train(args) => commands::train::run(&data()?, cli.compute, args),
         Verb::Export(args) => commands::export::run(args),
         Verb::Verify(args) => commands::verify::run(args),

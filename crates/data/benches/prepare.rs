@@ -45,9 +45,8 @@ fn write(path: &Path, bytes: u64) {
         for i in 0..380 {
             let draw = mix(seed << 16 | i);
             // Frequent words are frequent.
-            let word = words[((draw % 1000 * (draw >> 20) % 1000 * words.len() as u64) / 1_000_000)
-                as usize
-                % words.len()];
+            let (a, b) = (draw % 1000, (draw >> 20) % 1000);
+            let word = words[(a * b * words.len() as u64 / 1_000_000) as usize];
             text.push_str(word);
             if draw % 97 == 0 {
                 text.push_str(&(draw % 3000).to_string());

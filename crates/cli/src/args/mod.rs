@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod data;
 mod models;
 mod plan;
 mod serve;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::bench::{Bench, BenchPart, Eval, EvalWhat, Perplexity, Suite};
 pub(crate) use self::chat::{Chat, SamplingArgs};
+pub(crate) use self::data::{Data, DataFind, DataIndex, DataPrepare, DataTrace};
 pub(crate) use self::models::{Pull, Rm, Show};
 pub(crate) use self::plan::{Plan, PlanFlags, PlanServe, PlanWhat, Scheduler};
 pub(crate) use self::serve::{
@@ -130,6 +132,17 @@ continuation, gold (which beginning); context, continuation (is it the likeliest
 (which sentence); question, answer (the last number of an answer); text (bits per byte). Figures are those of
 lm-evaluation-harness for the same questions.")]
     Eval(Eval),
+    /// Prepare training data, and find where a phrase stands in them
+    #[command(after_help = "Examples:
+  terang data prepare recipes/tiny-id-en.data.toml --out data
+  terang data index data
+  terang data find data \"ibu kota Indonesia\"
+  terang data trace data \"The capital of Indonesia is Jakarta.\"")]
+    Data {
+        /// What to do
+        #[command(subcommand)]
+        what: Data,
+    },
     /// Make a model of one's own
     #[command(after_help = "Examples:
   terang train --recipe recipes/smoke.toml

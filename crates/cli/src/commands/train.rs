@@ -7,9 +7,11 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::json;
+use terang_data::DataError;
 use terang_kernels::{Cpu, ThreadPool, limits};
 use terang_train::TrainError;
 use terang_train::events::{self, Events};
+use terang_train::prepared::Folders;
 use terang_train::recipe::Recipe;
 use terang_train::report::{self, Point};
 use terang_train::run::{self, Event, Finished, Options, Step};
@@ -40,6 +42,10 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Train) -> Outcome<()>
     let options = Options {
         recipe: args.recipe.clone(),
         base,
+        folders: Folders {
+            data: data.prepared(),
+            packages: data.packages(),
+        },
         out,
         workers,
         threads: (compute.threads() / workers).max(1),
@@ -350,6 +356,13 @@ pub(super) fn explain(error: TrainError, verb: &str) -> Problem {
         TrainError::Setting { name, .. } if name.contains('.') => {
             Problem::Misused(error.to_string())
         }
+        TrainError::Data(DataError::File { path, source }) => Problem::file(&path, &source),
+        TrainError::Data(
+            DataError::Config { .. }
+            | DataError::NotPrepared { .. }
+            | DataError::NotIndexed { .. }
+            | DataError::Setting { .. },
+        ) => Problem::Misused(error.to_string()),
         TrainError::Recipe { .. } => Problem::Usage(Box::new(Msg::Plain {
             text: error.to_string(),
         })),

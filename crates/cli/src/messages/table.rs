@@ -464,6 +464,30 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "{path}: {tokens} tokens from {words} words in {seconds} s",
         "{path}: {tokens} token dari {words} kata dalam {seconds} dtk";
 
+    // data.
+    LabelFetching { name } = "fetching {name}", "mengambil {name}";
+    LabelReading { name } = "reading {name}", "membaca {name}";
+    LabelComparing {} = "comparing documents", "membandingkan dokumen";
+    LabelWriting {} = "writing shards", "menulis pecahan";
+    LabelTokenizer {} = "learning a tokenizer", "mempelajari tokenizer";
+    LabelEncoding {} = "encoding documents", "mengodekan dokumen";
+    LabelIndexing {} = "indexing shards", "mengindeks pecahan";
+    DataPrepared { path, documents, size, tokens, seconds, digest } =
+        "{path}: {documents} documents, {size} of text, {tokens} tokens in {seconds} s\ndigest {digest}",
+        "{path}: {documents} dokumen, {size} teks, {tokens} token dalam {seconds} dtk\nintisari {digest}";
+    DataIndexed { path, size, seconds } =
+        "{path}: {size} of text indexed in {seconds} s",
+        "{path}: {size} teks terindeks dalam {seconds} dtk";
+    DataFound { documents, occurrences, milliseconds } =
+        "in {documents} documents, {occurrences} times ({milliseconds} ms)",
+        "di {documents} dokumen, {occurrences} kali ({milliseconds} md)";
+    DataTraced { spans, covered, milliseconds } =
+        "{spans} spans, {covered}% of the answer stand in the data ({milliseconds} ms)",
+        "{spans} rentang, {covered}% jawaban ada di dalam data ({milliseconds} md)";
+    DataSpan { words, documents } =
+        "  {words} words, in {documents} documents",
+        "  {words} kata, di {documents} dokumen";
+
     // train.
     LabelPreparing { source } = "preparing {source}", "menyiapkan {source}";
     LabelStage { stage } = "{stage}", "{stage}";

@@ -9,6 +9,7 @@ mod at_home;
 mod bench;
 #[cfg(unix)]
 mod conversation;
+mod data;
 mod doctor;
 #[cfg(unix)]
 mod documents;
