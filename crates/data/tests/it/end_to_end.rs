@@ -63,10 +63,9 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
         "{{\"text\": \"They ask: {question} Yes.\"}}\nnot json"
     );
     lines.push_str("{\"text\": \"a b c d e f\"}\n");
-    let _ = writeln!(
-        lines,
-        "{{\"text\": \"{}\"}}",
-        "Dies ist ein ganz gewöhnlicher deutscher Satz, den niemand hier lernen soll, weil er nicht dazu gehört."
+    lines.push_str(
+        "{\"text\": \"Dies ist ein ganz gewöhnlicher deutscher Satz, den niemand hier lernen soll, weil er \
+         nicht dazu gehört.\"}\n",
     );
     write("lines.jsonl", &lines);
     let mut talk = String::new();
