@@ -72,7 +72,7 @@ fn label(event: &Event<'_>) -> Msg {
     let name = event.name.to_owned();
     match event.stage {
         Stage::Fetching => Msg::LabelFetching { name },
-        Stage::Reading => Msg::LabelReading { name },
+        Stage::Reading => Msg::LabelReadingData { name },
         Stage::Comparing => Msg::LabelComparing {},
         Stage::Writing => Msg::LabelWriting {},
         Stage::Tokenizer => Msg::LabelTokenizer {},

@@ -466,7 +466,7 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
 
     // data.
     LabelFetching { name } = "fetching {name}", "mengambil {name}";
-    LabelReading { name } = "reading {name}", "membaca {name}";
+    LabelReadingData { name } = "reading {name}", "membaca {name}";
     LabelComparing {} = "comparing documents", "membandingkan dokumen";
     LabelWriting {} = "writing shards", "menulis pecahan";
     LabelTokenizer {} = "learning a tokenizer", "mempelajari tokenizer";
