@@ -351,12 +351,13 @@ fn printable(text: &str) -> String {
 pub(super) fn explain(error: TrainError, verb: &str) -> Problem {
     match error {
         TrainError::Stopped => Problem::Interrupted,
-        TrainError::File { path, source } => Problem::file(&path, &source),
+        TrainError::File { path, source } | TrainError::Data(DataError::File { path, source }) => {
+            Problem::file(&path, &source)
+        }
         // What stands in a recipe has the name that it has there; flags have no dots.
         TrainError::Setting { name, .. } if name.contains('.') => {
             Problem::Misused(error.to_string())
         }
-        TrainError::Data(DataError::File { path, source }) => Problem::file(&path, &source),
         TrainError::Data(
             DataError::Config { .. }
             | DataError::NotPrepared { .. }
