@@ -35,16 +35,6 @@ metric_list:"""
         + NORM,
         ["acc", "acc_norm"],
     ),
-    "beginnings": (
-        """
-output_type: multiple_choice
-doc_to_text: gold
-doc_to_target: continuation
-doc_to_choice: "{{context_options}}"
-metric_list:"""
-        + ACC,
-        ["acc"],
-    ),
     "pairs": (
         """
 output_type: multiple_choice
@@ -60,8 +50,7 @@ metric_list:"""
         """
 output_type: loglikelihood
 doc_to_text: "{{context}}"
-doc_to_target: "{{continuation}}"
-target_delimiter: " "
+doc_to_target: "{{' ' ~ continuation}}"
 metric_list:"""
         + ACC
         + PERPLEXITY,
