@@ -283,16 +283,7 @@ impl Config {
 
     /// As [`Self::read`], from text.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map(|span| 1 + text[..span.start].matches('\n').count());
-            let place = line
-                .map(|line| format!("line {line}: "))
-                .unwrap_or_default();
-            let message = error.message();
-            wrong(path, format!("{place}{message}{}", suggestion(message)))
-        })?;
+        let config: Self = from_toml(text).map_err(|reason| wrong(path, reason))?;
         config.check().map_err(|reason| wrong(path, reason))?;
         Ok(config)
     }
@@ -414,8 +405,45 @@ fn wrong(path: &Path, reason: String) -> DataError {
     }
 }
 
+/// What a TOML text says; what is wrong comes with its line and, for an unknown name, the nearest known one.
+///
+/// # Errors
+/// One line for the person who wrote it.
+pub fn from_toml<T: serde::de::DeserializeOwned>(text: &str) -> std::result::Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let line = error
+            .span()
+            .map(|span| 1 + text[..span.start].matches('\n').count());
+        let place = line
+            .map(|line| format!("line {line}: "))
+            .unwrap_or_default();
+        let message = error.message();
+        format!("{place}{message}{}", suggestion(message))
+    })
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything.
+pub fn fits_name(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
 /// `; did you mean …?` for serde's message about an unknown name.
-pub fn suggestion(message: &str) -> String {
+pub(crate) fn suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let Some(found) = quoted.next().filter(|_| message.starts_with("unknown")) else {
         return String::new();

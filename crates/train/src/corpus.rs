@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use terang_data::config::fits_name as fits;
 use terang_model::template::{ChatInput, ChatTemplate, Limits};
 use terang_model::tokenizer::{Special, Tokenizer};
 
@@ -113,26 +114,6 @@ pub fn files(base: &Path, source: &Source) -> Result<Vec<PathBuf>> {
         all.append(&mut found);
     }
     Ok(all)
-}
-
-/// Whether a name fits a pattern in which `*` stands for anything.
-fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// Reads a source.

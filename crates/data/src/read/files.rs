@@ -1,5 +1,6 @@
 //! The files that a pattern names, in one order on every machine.
 
+use crate::config::fits_name;
 use crate::{DataError, Result, error::at};
 use std::path::{Path, PathBuf};
 
@@ -81,25 +82,6 @@ fn fits_parts(pattern: &[&str], path: &[&str]) -> bool {
         }
         _ => false,
     }
-}
-
-fn fits_name(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]

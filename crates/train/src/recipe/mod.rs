@@ -8,7 +8,7 @@ use crate::optimizer::{Schedule, Settings};
 use crate::{Result, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use terang_data::config::suggestion;
+use terang_data::config::from_toml;
 
 /// What to make, from what, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -348,18 +348,7 @@ impl Recipe {
 
     /// As [`Self::read`], from text.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let recipe: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .map(|span| 1 + text[..span.start].matches('\n').count());
-            let place = line
-                .map(|line| format!("line {line}: "))
-                .unwrap_or_default();
-            recipe_error(
-                path,
-                format!("{place}{}{}", error.message(), suggestion(error.message())),
-            )
-        })?;
+        let recipe: Self = from_toml(text).map_err(|reason| recipe_error(path, reason))?;
         recipe
             .check()
             .map_err(|reason| recipe_error(path, reason))?;
