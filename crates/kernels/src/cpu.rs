@@ -14,6 +14,9 @@ pub(crate) enum Level {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512 with tiles for products of many rows.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
@@ -49,6 +52,9 @@ impl Cpu {
                 && is_x86_feature_detected!("avx512vnni")
             {
                 levels.push(Self(Level::Avx512));
+                if crate::simd::amx::available() {
+                    levels.push(Self(Level::Amx));
+                }
             }
         }
         #[cfg(target_arch = "aarch64")]
@@ -57,7 +63,7 @@ impl Cpu {
     }
 
     /// The fastest level of this machine, or the one that the environment variable `TERANG_CPU`
-    /// (`scalar`, `avx2`, `avx512`, `neon`) asks for.
+    /// (`scalar`, `avx2`, `avx512`, `amx`, `neon`) asks for.
     pub fn from_env() -> Result<Self, CpuError> {
         match std::env::var("TERANG_CPU") {
             Ok(name) if !name.is_empty() && name != "auto" => Self::from_name(&name),
@@ -87,6 +93,14 @@ impl Cpu {
             })
     }
 
+    /// Whether products of many rows go by tiles.
+    pub(crate) const fn has_tiles(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Level::Amx);
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     /// The name by which `TERANG_CPU` knows this level.
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -95,6 +109,8 @@ impl Cpu {
             Level::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx => "amx",
             #[cfg(target_arch = "aarch64")]
             Level::Neon => "neon",
         }
@@ -120,7 +136,7 @@ macro_rules! dispatch {
                 unsafe { run($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::cpu::Level::Avx512 => {
+            $crate::cpu::Level::Avx512 | $crate::cpu::Level::Amx => {
                 #[target_feature(
                     enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
                 )]
@@ -157,7 +173,7 @@ macro_rules! multiversion {
                 unsafe { run($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            $crate::cpu::Level::Avx512 => {
+            $crate::cpu::Level::Avx512 | $crate::cpu::Level::Amx => {
                 #[target_feature(
                     enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
                 )]

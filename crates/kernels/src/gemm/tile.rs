@@ -8,7 +8,7 @@ use crate::simd::{LANES, Simd};
 pub(super) fn panel_width(cpu: Cpu) -> usize {
     match cpu.0 {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 3 * LANES,
+        Level::Avx512 | Level::Amx => 3 * LANES,
         _ => LANES,
     }
 }

@@ -273,20 +273,9 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
             }
             if Q::MIN {
                 let min = S::f_load_f16(block.add(2 * GROUP).cast());
-                let n_sums = 256 / Q::SUB;
-                let pairs = if Q::SUB == 16 { &x.pairs16 } else { &x.pairs32 };
                 for t in 0..T {
                     let i = (first + t) * n_blocks + b;
-                    let mut min_sum = S::i_splat(0);
-                    for v in 0..n_sums / 4 {
-                        let mins = Q::sub_mins::<S>(block, v);
-                        // Bytes 0 and 2, then 1 and 3, as pairs of 16-bit numbers.
-                        let even = S::b_shr(S::b_shl(mins, 8), 8);
-                        let odd = S::b_shr(mins, 8);
-                        let p = pairs.as_ptr().add(i * n_sums + 4 * v).cast::<i8>();
-                        min_sum = S::dot_i16(min_sum, even, S::b_splat4(p));
-                        min_sum = S::dot_i16(min_sum, odd, S::b_splat4(p.add(4)));
-                    }
+                    let min_sum = min_sum::<S, Q>(block, x, i);
                     let step = S::f_splat(*x.scales.as_ptr().add(i));
                     acc[t] = S::f_fnma(S::f_mul(min, step), S::f_from_i(min_sum), acc[t]);
                 }
@@ -295,6 +284,32 @@ unsafe fn tile256<S: Simd, Q: block256::Format, const T: usize>(
         for (t, acc) in acc.into_iter().enumerate() {
             store::<S>(group, first + t, acc, out);
         }
+    }
+}
+
+/// The sum over a super-block's sub-blocks of their minimums times the sums of their codes; `i` is the
+/// super-block among the activations'.
+#[inline(always)]
+pub(super) unsafe fn min_sum<S: Simd, Q: block256::Format>(
+    block: *const u8,
+    x: &Quantized,
+    i: usize,
+) -> S::I {
+    let n_sums = 256 / Q::SUB;
+    let pairs = if Q::SUB == 16 { &x.pairs16 } else { &x.pairs32 };
+    // SAFETY: the caller has checked the lengths of all that `i` reaches.
+    unsafe {
+        let mut min_sum = S::i_splat(0);
+        for v in 0..n_sums / 4 {
+            let mins = Q::sub_mins::<S>(block, v);
+            // Bytes 0 and 2, then 1 and 3, as pairs of 16-bit numbers.
+            let even = S::b_shr(S::b_shl(mins, 8), 8);
+            let odd = S::b_shr(mins, 8);
+            let p = pairs.as_ptr().add(i * n_sums + 4 * v).cast::<i8>();
+            min_sum = S::dot_i16(min_sum, even, S::b_splat4(p));
+            min_sum = S::dot_i16(min_sum, odd, S::b_splat4(p.add(4)));
+        }
+        min_sum
     }
 }
 

@@ -6,6 +6,8 @@
 mod activations;
 mod float;
 mod int8;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use activations::Activations;
 pub(crate) use activations::{largest_magnitude, round_block, step};
@@ -15,7 +17,7 @@ use crate::cpu::{Cpu, dispatch};
 use crate::packed::{GROUP, PackedMatrix, block32, block256};
 use crate::pool::ThreadPool;
 use crate::simd::Simd;
-use activations::Form;
+use activations::{Form, TILE_ROWS};
 use std::ops::Range;
 
 /// Rows that go through a group before the next group: their activations stay in the second-level
@@ -83,7 +85,7 @@ pub fn matmul(
     // Each thread's home is a block of rows, whose activations it has at hand; see `for_chunks`.
     let at_home = (x.rows / HOME_ROWS).clamp(1, pool.threads());
     let n_blocks = at_home.max(x.rows.div_ceil(BLOCK_ROWS));
-    let block_rows = x.rows.div_ceil(n_blocks).next_multiple_of(8);
+    let block_rows = x.rows.div_ceil(n_blocks).next_multiple_of(TILE_ROWS);
     let n_blocks = x.rows.div_ceil(block_rows);
     let bytes: usize = targets.iter().map(|target| target.matrix.bytes()).sum();
     let group_bytes = bytes / n_groups;
@@ -143,6 +145,8 @@ fn group_product(
     out: &mut [f32],
 ) {
     use activations::Quantized;
+    #[cfg(target_arch = "x86_64")]
+    let tokens = tiles::product(cpu, group, x, tokens, out);
     macro_rules! int8 {
         ($scalar:path, $vector:path, $format:ty, $x:expr) => {{
             #[inline(always)]
