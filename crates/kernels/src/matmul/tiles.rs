@@ -170,19 +170,21 @@ unsafe fn tile32<Q: block32::Format, const M: usize>(
             };
         }
         let mut acc = [S::f_splat(0.0); M];
-        let mut accumulate = |b: usize, sums: &Sums| {
-            let scale = S::f_load(line(b, 8).cast());
-            let min = S::f_load(line(b, 9).cast());
-            for t in 0..M {
-                let dot = S::f_from_i(_mm512_load_si512(sums.0[t].as_ptr().cast()));
-                let at = b * TILE_ROWS + t;
-                let step = S::f_mul(scale, S::f_splat(*scales.add(at)));
-                acc[t] = S::f_fma(step, dot, acc[t]);
-                if Q::MIN {
-                    acc[t] = S::f_fma(min, S::f_splat(*scaled_sums.add(at)), acc[t]);
+        macro_rules! accumulate {
+            ($b:expr, $sums:expr) => {
+                let scale = S::f_load(line($b, 8).cast());
+                let min = S::f_load(line($b, 9).cast());
+                for t in 0..M {
+                    let dot = S::f_from_i(_mm512_load_si512($sums.0[t].as_ptr().cast()));
+                    let at = $b * TILE_ROWS + t;
+                    let step = S::f_mul(scale, S::f_splat(*scales.add(at)));
+                    acc[t] = S::f_fma(step, dot, acc[t]);
+                    if Q::MIN {
+                        acc[t] = S::f_fma(min, S::f_splat(*scaled_sums.add(at)), acc[t]);
+                    }
                 }
-            }
-        };
+            };
+        }
         // The tiles multiply the next block while the vectors take in this one.
         multiply!(0, "tmm0", "tmm4", "tmm6", even);
         let mut b = 0;
@@ -190,7 +192,7 @@ unsafe fn tile32<Q: block32::Format, const M: usize>(
             if b + 1 < n_blocks {
                 multiply!(b + 1, "tmm1", "tmm5", "tmm7", odd);
             }
-            accumulate(b, &even);
+            accumulate!(b, even);
             b += 1;
             if b == n_blocks {
                 break;
@@ -198,7 +200,7 @@ unsafe fn tile32<Q: block32::Format, const M: usize>(
             if b + 1 < n_blocks {
                 multiply!(b + 1, "tmm0", "tmm4", "tmm6", even);
             }
-            accumulate(b, &odd);
+            accumulate!(b, odd);
             b += 1;
             if b == n_blocks {
                 break;
@@ -290,8 +292,8 @@ unsafe fn expand256<Q: block256::Format>(block: *const u8, to: *mut u8) {
                 let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(codes));
                 let even = _mm512_mullo_epi16(even, scale);
                 let odd = _mm512_mullo_epi16(_mm512_srai_epi16::<8>(codes), scale);
-                let high = |x| _mm512_srai_epi16::<7>(_mm512_add_epi16(x, half));
-                let (even_high, odd_high) = (high(even), high(odd));
+                let even_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(even, half));
+                let odd_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(odd, half));
                 let even_low = _mm512_sub_epi16(even, _mm512_slli_epi16::<7>(even_high));
                 let odd_low = _mm512_sub_epi16(odd, _mm512_slli_epi16::<7>(odd_high));
                 let bytes = |even, odd| {
