@@ -3,7 +3,8 @@
 
 use memmap2::MmapMut;
 use std::io;
-use std::ops::Range;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +12,58 @@ use std::sync::{Arc, Mutex, PoisonError};
 const LINE: usize = 64;
 /// Bytes that are asked of the system at once. Addresses cost nothing until they are written.
 const CHUNK: usize = 64 << 20;
+
+/// A cache line of memory.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+/// Numbers for which any bytes are a value and which a cache line holds a whole number of.
+pub(crate) trait Plain: Copy {}
+impl Plain for i8 {}
+impl Plain for f32 {}
+
+/// Numbers in memory that starts on a cache line and is kept from one use to the next.
+#[derive(Debug)]
+pub(crate) struct AlignedVec<T> {
+    lines: Vec<Line>,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+impl<T> Default for AlignedVec<T> {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            len: 0,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Plain> AlignedVec<T> {
+    /// Makes it `len` long. What is new is zero, the rest may be what was there before.
+    pub(crate) fn resize(&mut self, len: usize) {
+        self.lines
+            .resize((len * size_of::<T>()).div_ceil(LINE), Line([0; LINE]));
+        self.len = len;
+    }
+}
+
+impl<T: Plain> Deref for AlignedVec<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines hold `len` numbers, initialised and aligned for any of them.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for AlignedVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above, and the lines are borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
 
 /// Hands out zeroed buffers. Memory goes back to the system when the last buffer of a chunk is
 /// dropped.

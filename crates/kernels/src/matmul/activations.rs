@@ -2,6 +2,7 @@
 //! quantized ones.
 
 use crate::DType;
+use crate::buffer::AlignedVec;
 use crate::cpu::{Cpu, multiversion};
 use crate::math::ROUND;
 use crate::pool::{SharedMut, ThreadPool};
@@ -20,7 +21,7 @@ pub struct Activations {
 /// Activations as int8 blocks.
 #[derive(Debug, Default)]
 pub(super) struct Quantized {
-    /// `[rows, cols]`, within ±127. Tiles read rows up to a multiple of [`TILE_ROWS`].
+    /// `[rows, cols]`, within ±127.
     pub(super) codes: Vec<i8>,
     /// `[rows, blocks]`: value of one step.
     pub(super) scales: Vec<f32>,
@@ -32,16 +33,19 @@ pub(super) struct Quantized {
     pub(super) pairs16: Vec<i16>,
     /// Blocks of 256 only: sums of 32 codes, four by four in the order 0, 2, 1, 3.
     pub(super) pairs32: Vec<i16>,
-    /// Blocks of 32 on machines with tiles only: `scales` as `[rows / TILE_ROWS, blocks, TILE_ROWS]`.
-    pub(super) tile_scales: Vec<f32>,
+    /// On machines with tiles: `codes` as `[rows / TILE_ROWS, cols / width, TILE_ROWS, width]`, the width
+    /// being 32 for blocks of 32 and 64 for blocks of 256.
+    pub(super) tile_codes: AlignedVec<i8>,
+    /// Of blocks of 32, on machines with tiles: `scales` as `[rows / TILE_ROWS, blocks, TILE_ROWS]`.
+    pub(super) tile_scales: AlignedVec<f32>,
     /// As `tile_scales`, of `scaled_sums`.
-    pub(super) tile_scaled_sums: Vec<f32>,
+    pub(super) tile_scaled_sums: AlignedVec<f32>,
 }
 
 /// Rows of a tile of activations.
 pub(super) const TILE_ROWS: usize = 16;
-/// Rows from which on tiles are faster than vectors.
-pub(super) const TILES_FROM: usize = 4;
+/// Rows from which on tiles are faster than vectors: a group is laid out anew for each product.
+pub(super) const TILES_FROM: usize = 16;
 
 /// A form of the left side of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +124,16 @@ impl Quantized {
         let n_sums = if block == 256 { n16 } else { n_blocks };
         // `resize` keeps what is there: every element is written below.
         let tiled = cpu.has_tiles() && rows >= TILES_FROM;
-        let tile_rows = if tiled { rows.next_multiple_of(TILE_ROWS) } else { rows };
-        let n_tiled = if tiled && block == 32 { tile_rows * n_blocks } else { 0 };
-        self.tile_scales.resize(n_tiled, 0.0);
-        self.tile_scaled_sums.resize(n_tiled, 0.0);
-        self.codes.resize(tile_rows * cols, 0);
+        let tile_rows = if tiled {
+            rows.next_multiple_of(TILE_ROWS)
+        } else {
+            0
+        };
+        let n_tiled = if block == 32 { tile_rows * n_blocks } else { 0 };
+        self.tile_scales.resize(n_tiled);
+        self.tile_scaled_sums.resize(n_tiled);
+        self.tile_codes.resize(tile_rows * cols);
+        self.codes.resize(rows * cols, 0);
         self.scales.resize(rows * n_blocks, 0.0);
         self.scaled_sums.resize(rows * n_blocks, 0.0);
         self.sums.resize(rows * n_sums, 0);
@@ -137,13 +146,14 @@ impl Quantized {
         let pairs16 = SharedMut::new(&mut self.pairs16);
         let pairs32 = SharedMut::new(&mut self.pairs32);
         // Waking threads costs more than quantizing a few thousand elements.
-        let mut chunk = (8192 / cols).max(1).max(rows / (pool.threads() * 4));
+        let chunk = (8192 / cols).max(1).max(rows / (pool.threads() * 4));
+        // Tiles are not shared between threads.
+        let unit = if tiled { TILE_ROWS } else { 1 };
         let tile_scales = SharedMut::new(&mut self.tile_scales);
         let tile_scaled_sums = SharedMut::new(&mut self.tile_scaled_sums);
-        if n_tiled > 0 {
-            chunk = chunk.next_multiple_of(TILE_ROWS);
-        }
-        pool.for_chunks(rows, chunk, |_, range| {
+        let tile_codes = SharedMut::new(&mut self.tile_codes);
+        pool.for_chunks(rows.div_ceil(unit), chunk.div_ceil(unit), |_, units| {
+            let range = units.start * unit..(units.end * unit).min(rows);
             let part = |per_row: usize| range.start * per_row..range.end * per_row;
             // SAFETY: row ranges of one call never overlap.
             let (codes, scales, scaled_sums, sums, pairs16, pairs32) = unsafe {
@@ -159,15 +169,6 @@ impl Quantized {
             let x = &x[part(cols)];
             if block == 32 {
                 quantize32(cpu, x, codes, scales, scaled_sums, sums);
-                if n_tiled > 0 {
-                    let end = range.end.next_multiple_of(TILE_ROWS);
-                    let tiles = range.start * n_blocks..end * n_blocks;
-                    // SAFETY: ranges start at multiples of the tile, so their tiles never overlap.
-                    let (to, sums_to) =
-                        unsafe { (tile_scales.slice(tiles.clone()), tile_scaled_sums.slice(tiles)) };
-                    to_tiles(scales, n_blocks, to);
-                    to_tiles(scaled_sums, n_blocks, sums_to);
-                }
             } else {
                 quantize256(cpu, x, codes, scales, sums);
                 for (four, out) in sums.chunks_exact(4).zip(pairs16.chunks_exact_mut(4)) {
@@ -178,17 +179,34 @@ impl Quantized {
                     out.copy_from_slice(&[sum(0), sum(2), sum(1), sum(3)]);
                 }
             }
+            if tiled {
+                let end = range.end.next_multiple_of(TILE_ROWS);
+                let tiles = |per_row: usize| range.start * per_row..end * per_row;
+                // SAFETY: ranges are of whole tiles, so they never overlap.
+                unsafe {
+                    if block == 32 {
+                        to_tiles::<32, _>(codes, cols, tile_codes.slice(tiles(cols)));
+                        to_tiles::<1, _>(scales, n_blocks, tile_scales.slice(tiles(n_blocks)));
+                        let to = tile_scaled_sums.slice(tiles(n_blocks));
+                        to_tiles::<1, _>(scaled_sums, n_blocks, to);
+                    } else {
+                        to_tiles::<64, _>(codes, cols, tile_codes.slice(tiles(cols)));
+                    }
+                }
+            }
         });
     }
 }
 
-/// From `[rows, blocks]` to `[rows / TILE_ROWS, blocks, TILE_ROWS]`.
-fn to_tiles(from: &[f32], n_blocks: usize, to: &mut [f32]) {
-    let tiles = to.chunks_exact_mut(TILE_ROWS * n_blocks);
-    for (rows, tile) in from.chunks(TILE_ROWS * n_blocks).zip(tiles) {
-        for (row, from) in rows.chunks_exact(n_blocks).enumerate() {
-            for (x, to) in from.iter().zip(tile[row..].iter_mut().step_by(TILE_ROWS)) {
-                *to = *x;
+/// From `[rows, cols]` to `[rows / TILE_ROWS, cols / WIDTH, TILE_ROWS, WIDTH]`.
+fn to_tiles<const WIDTH: usize, T: Copy>(from: &[T], cols: usize, to: &mut [T]) {
+    let tiles = to.chunks_exact_mut(TILE_ROWS * cols);
+    for (rows, tile) in from.chunks(TILE_ROWS * cols).zip(tiles) {
+        let tile = tile.as_chunks_mut::<WIDTH>().0;
+        for (row, from) in rows.chunks_exact(cols).enumerate() {
+            let to = tile[row..].iter_mut().step_by(TILE_ROWS);
+            for (part, to) in from.as_chunks::<WIDTH>().0.iter().zip(to) {
+                *to = *part;
             }
         }
     }
@@ -308,7 +326,7 @@ mod tests {
                 found.set(cpu, &pool, &x, 2, 256, [DType::Q8_0, DType::Q4_K]);
                 for (a, b) in [(&expected.q32, &found.q32), (&expected.q256, &found.q256)] {
                     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert_eq!(a.codes, b.codes[..a.codes.len()]);
+                    assert_eq!(a.codes, b.codes);
                     assert_eq!(bits(&a.scales), bits(&b.scales));
                     assert_eq!(bits(&a.scaled_sums), bits(&b.scaled_sums));
                     assert_eq!(a.sums, b.sums);

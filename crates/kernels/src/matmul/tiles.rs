@@ -23,12 +23,6 @@ use std::ops::Range;
 #[repr(C, align(64))]
 struct Line([u8; LINE]);
 
-/// Sums of a tile.
-#[repr(C, align(64))]
-struct Sums([[i32; GROUP]; TILE_ROWS]);
-
-const NO_SUMS: Sums = Sums([[0; GROUP]; TILE_ROWS]);
-
 thread_local! {
     /// The group at hand, as tiles.
     static EXPANDED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -52,11 +46,12 @@ pub(super) fn product(
     tokens: Range<usize>,
     out: &mut [f32],
 ) -> Range<usize> {
-    let left = tokens.len() % TILE_ROWS;
-    let end = tokens.end - if left < TILES_FROM { left } else { 0 };
-    if !cpu.has_tiles() || end == tokens.start || group.dtype.block_len() == 1 {
+    if !cpu.has_tiles() || tokens.len() < TILES_FROM || group.dtype.block_len() == 1 {
         return tokens;
     }
+    // A last tile that would be half empty is left to the vectors.
+    let left = tokens.len() % TILE_ROWS;
+    let end = tokens.end - if left < TILE_ROWS / 2 { left } else { 0 };
     let (q32, q256, part) = (&x.q32, &x.q256, tokens.start..end);
     // SAFETY: a level that has tiles exists only where the machine has them and AVX-512.
     unsafe {
@@ -95,9 +90,10 @@ unsafe fn product32<Q: block32::Format>(
 ) {
     let n_blocks = group.bytes.len() / Q::BYTES;
     let end = tokens.end.next_multiple_of(TILE_ROWS) * n_blocks;
-    assert!(tokens.start.is_multiple_of(TILE_ROWS) && end * 32 <= x.codes.len());
+    assert!(tokens.start.is_multiple_of(TILE_ROWS) && end * 32 <= x.tile_codes.len());
     assert!(end <= x.tile_scales.len() && end <= x.tile_scaled_sums.len());
-    with_lines(LINES32 * n_blocks, |lines| {
+    with_lines(LINES32 * n_blocks + RING * TILE_ROWS, |lines| {
+        let (ring, lines) = lines.split_at_mut(RING * TILE_ROWS);
         // SAFETY: the caller's contract; what is read lies within the group's bytes, the lines and the
         // asserted lengths.
         unsafe {
@@ -108,18 +104,8 @@ unsafe fn product32<Q: block32::Format>(
             {
                 expand32::<Q>(block.as_ptr(), lines.as_mut_ptr().cast());
             }
-            if tokens.len() <= 8 {
-                let _tiles = amx::Tiles::new(const { &amx::Shapes::new(8, 32) });
-                tile32::<Q, 8>(group, lines, x, tokens, out);
-            } else {
-                let _tiles = amx::Tiles::new(const { &amx::Shapes::new(16, 32) });
-                let mut first = tokens.start;
-                while first < tokens.end {
-                    let last = (first + TILE_ROWS).min(tokens.end);
-                    tile32::<Q, 16>(group, lines, x, first..last, out);
-                    first = last;
-                }
-            }
+            let _tiles = amx::Tiles::new(const { &amx::Shapes::new(TILE_ROWS, 32) });
+            stream32::<Q>(group, lines, ring, x, tokens, out);
         }
     });
 }
@@ -130,7 +116,11 @@ unsafe fn expand32<Q: block32::Format>(block: *const u8, to: *mut u8) {
     unsafe {
         let bias = _mm512_set1_epi8(Q::BIAS as i8);
         for (k, codes) in Q::codes::<S>(block).into_iter().enumerate() {
-            let codes = if Q::BIAS == 0 { codes } else { _mm512_add_epi8(codes, bias) };
+            let codes = if Q::BIAS == 0 {
+                codes
+            } else {
+                _mm512_add_epi8(codes, bias)
+            };
             _mm512_store_si512(to.add(k * LINE).cast(), codes);
         }
         S::f_store(to.add(8 * LINE).cast(), Q::scales::<S>(block));
@@ -141,74 +131,136 @@ unsafe fn expand32<Q: block32::Format>(block: *const u8, to: *mut u8) {
     }
 }
 
-/// At most `M` tokens.
+/// A tile of tokens and a block, in the order in which they are multiplied.
+struct Cursor {
+    tile: usize,
+    block: usize,
+    n_blocks: usize,
+}
+
+impl Cursor {
+    const fn new(n_blocks: usize) -> Self {
+        Self {
+            tile: 0,
+            block: 0,
+            n_blocks,
+        }
+    }
+
+    /// To the next; whether the tile of tokens is done.
+    #[inline(always)]
+    fn advance(&mut self) -> bool {
+        self.block += 1;
+        if self.block < self.n_blocks {
+            return false;
+        }
+        self.block = 0;
+        self.tile += 1;
+        true
+    }
+}
+
+/// Steps from the product of a block to the storing of its sums, and to their use: a product takes 52
+/// cycles, and whoever asks for its result earlier waits.
+const STORED_AFTER: usize = 4;
+const USED_AFTER: usize = 6;
+/// Tiles of sums that are stored and not yet used, and those being stored.
+const RING: usize = 8;
+
+/// All tokens, a tile of them at a time.
 #[inline(always)]
-unsafe fn tile32<Q: block32::Format, const M: usize>(
+unsafe fn stream32<Q: block32::Format>(
     group: Group<'_>,
     lines: &[Line],
+    ring: &mut [Line],
     x: &Quantized,
     tokens: Range<usize>,
     out: &mut [f32],
 ) {
     let n_blocks = lines.len() / LINES32;
     let cols = 32 * n_blocks;
-    let mut even = NO_SUMS;
-    let mut odd = NO_SUMS;
+    let n_steps = tokens.len().div_ceil(TILE_ROWS) * n_blocks;
+    let (mut multiplied, mut used) = (Cursor::new(n_blocks), Cursor::new(n_blocks));
+    // SAFETY: the caller's contract.
+    let mut acc = [unsafe { _mm512_setzero_ps() }; TILE_ROWS];
     // SAFETY: the caller's contract.
     unsafe {
-        let codes = x.codes.as_ptr().add(tokens.start * cols);
+        let codes = x.tile_codes.as_ptr().add(tokens.start * cols);
         let scales = x.tile_scales.as_ptr().add(tokens.start * n_blocks);
         let scaled_sums = x.tile_scaled_sums.as_ptr().add(tokens.start * n_blocks);
-        let line = |b: usize, i: usize| lines.as_ptr().add(b * LINES32 + i);
-        macro_rules! multiply {
-            ($b:expr, $sums:literal, $left:literal, $right:literal, $to:expr) => {
-                amx::load!($right, line($b, 0), LINE);
-                amx::load!($left, codes.add(32 * $b), cols);
-                amx::zero!($sums);
-                amx::product!("tdpbssd", $sums, $left, $right);
-                amx::store!($sums, &raw mut $to, LINE);
-            };
-        }
-        let mut acc = [S::f_splat(0.0); M];
-        macro_rules! accumulate {
-            ($b:expr, $sums:expr) => {
-                let scale = S::f_load(line($b, 8).cast());
-                let min = S::f_load(line($b, 9).cast());
-                for t in 0..M {
-                    let dot = S::f_from_i(_mm512_load_si512($sums.0[t].as_ptr().cast()));
-                    let at = $b * TILE_ROWS + t;
-                    let step = S::f_mul(scale, S::f_splat(*scales.add(at)));
-                    acc[t] = S::f_fma(step, dot, acc[t]);
-                    if Q::MIN {
-                        acc[t] = S::f_fma(min, S::f_splat(*scaled_sums.add(at)), acc[t]);
+        macro_rules! step {
+            ($step:expr, $sums:literal, $left:literal, $right:literal) => {
+                if $step >= STORED_AFTER {
+                    amx::store!(
+                        $sums,
+                        ring.as_mut_ptr()
+                            .add(($step - STORED_AFTER) % RING * TILE_ROWS),
+                        LINE
+                    );
+                }
+                if $step < n_steps {
+                    let Cursor { tile, block, .. } = multiplied;
+                    let left = codes.add((tile * n_blocks + block) * TILE_ROWS * 32);
+                    amx::load!($right, lines.as_ptr().add(block * LINES32), LINE);
+                    amx::load!($left, left, 32);
+                    amx::zero!($sums);
+                    amx::product!("tdpbssd", $sums, $left, $right);
+                    multiplied.advance();
+                }
+                if $step >= USED_AFTER && $step < n_steps + USED_AFTER {
+                    let sums = ring
+                        .as_ptr()
+                        .add(($step - USED_AFTER) % RING * TILE_ROWS)
+                        .cast::<__m512i>();
+                    let line = lines.as_ptr().add(used.block * LINES32);
+                    let scale = _mm512_load_ps(line.add(8).cast());
+                    let min = _mm512_load_ps(line.add(9).cast());
+                    let at = (used.tile * n_blocks + used.block) * TILE_ROWS;
+                    let (scales, scaled_sums) = (scales.add(at), scaled_sums.add(at));
+                    for t in 0..TILE_ROWS {
+                        let dot = _mm512_cvtepi32_ps(_mm512_load_si512(sums.add(t)));
+                        let step = _mm512_mul_ps(scale, _mm512_set1_ps(*scales.add(t)));
+                        acc[t] = _mm512_fmadd_ps(step, dot, acc[t]);
+                        if Q::MIN {
+                            let sum = _mm512_set1_ps(*scaled_sums.add(t));
+                            acc[t] = _mm512_fmadd_ps(min, sum, acc[t]);
+                        }
+                    }
+                    let first = tokens.start + used.tile * TILE_ROWS;
+                    if used.advance() {
+                        // The ring's places for the next two steps are free.
+                        let free = ring
+                            .as_mut_ptr()
+                            .add(($step + 2 - STORED_AFTER) % RING * TILE_ROWS);
+                        for t in 0..TILE_ROWS {
+                            _mm512_store_ps(free.add(t).cast(), acc[t]);
+                            acc[t] = _mm512_setzero_ps();
+                        }
+                        let rows =
+                            std::slice::from_raw_parts(free, TILE_ROWS.min(tokens.end - first));
+                        store_rows(group, first, rows, out);
                     }
                 }
             };
         }
-        // The tiles multiply the next block while the vectors take in this one.
-        multiply!(0, "tmm0", "tmm4", "tmm6", even);
-        let mut b = 0;
-        loop {
-            if b + 1 < n_blocks {
-                multiply!(b + 1, "tmm1", "tmm5", "tmm7", odd);
-            }
-            accumulate!(b, even);
-            b += 1;
-            if b == n_blocks {
-                break;
-            }
-            if b + 1 < n_blocks {
-                multiply!(b + 1, "tmm0", "tmm4", "tmm6", even);
-            }
-            accumulate!(b, odd);
-            b += 1;
-            if b == n_blocks {
-                break;
-            }
+        // The step that comes after the last multiple of four does nothing.
+        let mut step = 0;
+        while step < n_steps + USED_AFTER {
+            step!(step, "tmm0", "tmm4", "tmm6");
+            step!(step + 1, "tmm1", "tmm5", "tmm7");
+            step!(step + 2, "tmm2", "tmm4", "tmm6");
+            step!(step + 3, "tmm3", "tmm5", "tmm7");
+            step += 4;
         }
-        for (t, acc) in acc.into_iter().enumerate().take(tokens.len()) {
-            store::<S>(group, tokens.start + t, acc, out);
-        }
+    }
+}
+
+/// Writes outputs, a line for each token from `first` on.
+#[target_feature(enable = "avx512f")]
+fn store_rows(group: Group<'_>, first: usize, rows: &[Line], out: &mut [f32]) {
+    for (t, row) in rows.iter().enumerate() {
+        // SAFETY: a line holds 16 numbers, and the features are there.
+        unsafe { store::<S>(group, first + t, _mm512_load_ps(row.0.as_ptr().cast()), out) };
     }
 }
 
@@ -230,35 +282,24 @@ unsafe fn product256<Q: block256::Format>(
 ) {
     let n_blocks = group.bytes.len() / Q::BYTES;
     let end = tokens.end.next_multiple_of(TILE_ROWS) * n_blocks;
-    assert!(tokens.start.is_multiple_of(TILE_ROWS) && end * 256 <= x.codes.len());
+    assert!(tokens.start.is_multiple_of(TILE_ROWS) && end * 256 <= x.tile_codes.len());
     let end = tokens.end * n_blocks;
     assert!(end <= x.scales.len() && end * 16 <= x.sums.len());
     assert!(end * 16 <= x.pairs16.len() && end * 8 <= x.pairs32.len());
-    with_lines(LINES256 * n_blocks, |lines| {
+    let accs = tokens.len().next_multiple_of(TILE_ROWS);
+    with_lines(LINES256 + 2 * TILE_ROWS + accs, |lines| {
+        let (lines, rest) = lines.split_at_mut(LINES256);
+        rest.fill(Line([0; LINE]));
         // SAFETY: as in `product32`.
         unsafe {
-            for (block, lines) in group
-                .bytes
-                .chunks_exact(Q::BYTES)
-                .zip(lines.chunks_exact_mut(LINES256))
-            {
-                expand256::<Q>(block.as_ptr(), lines.as_mut_ptr().cast());
+            let _tiles = amx::Tiles::new(const { &amx::Shapes::new(TILE_ROWS, 64) });
+            for b in 0..n_blocks {
+                let block = group.bytes.as_ptr().add(b * Q::BYTES);
+                expand256::<Q>(block, lines.as_mut_ptr().cast());
+                stream256::<Q>(block, b, n_blocks, lines, x, tokens.clone(), rest);
             }
-            let _tiles = if tokens.len() <= 8 {
-                amx::Tiles::new(const { &amx::Shapes::new(8, 64) })
-            } else {
-                amx::Tiles::new(const { &amx::Shapes::new(16, 64) })
-            };
-            let mut first = tokens.start;
-            while first < tokens.end {
-                let last = (first + 2 * TILE_ROWS).min(tokens.end);
-                if last - first > TILE_ROWS {
-                    tile256::<Q, true>(group, lines, x, first..last, out);
-                } else {
-                    tile256::<Q, false>(group, lines, x, first..last, out);
-                }
-                first = last;
-            }
+            let outputs = &rest[2 * TILE_ROWS..][..tokens.len()];
+            store_rows(group, tokens.start, outputs, out);
         }
     });
 }
@@ -267,44 +308,12 @@ unsafe fn product256<Q: block256::Format>(
 unsafe fn expand256<Q: block256::Format>(block: *const u8, to: *mut u8) {
     // SAFETY: the caller gives a group block and the lines of a super-block.
     unsafe {
-        let bias = _mm512_set1_epi8(Q::BIAS as i8);
-        let low_bytes = _mm512_set1_epi16(0xff);
-        let half = _mm512_set1_epi16(64);
-        for j in 0..8 {
-            let per_vector = 4 * Q::SUB / 32;
-            let byte = (j % per_vector * (4 / per_vector)) as i32;
-            let scales = Q::sub_scales::<S>(block, j / per_vector);
-            let pair = |byte: i32| {
-                let one = if Q::SIGNED_SCALES {
-                    S::i_byte_s(scales, byte)
-                } else {
-                    S::i_byte_u(scales, byte)
-                };
-                let low = _mm512_and_si512(one, _mm512_set1_epi32(0xffff));
-                _mm512_or_si512(low, _mm512_slli_epi32::<16>(one))
+        macro_rules! sub_blocks {
+            ($($j:literal)*) => {
+                $(expand_sub_block::<Q>(block, $j, to.add($j / 2 * 32 * LINE + $j % 2 * 8 * LINE));)*
             };
-            let first = pair(byte);
-            let second = if Q::SUB == 32 { first } else { pair(byte + 1) };
-            let tile = to.add(j / 2 * 32 * LINE + j % 2 * 8 * LINE);
-            for (k, codes) in Q::codes::<S, false>(block, j).into_iter().enumerate() {
-                let codes = if Q::BIAS == 0 { codes } else { _mm512_add_epi8(codes, bias) };
-                let scale = if k < 4 { first } else { second };
-                let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(codes));
-                let even = _mm512_mullo_epi16(even, scale);
-                let odd = _mm512_mullo_epi16(_mm512_srai_epi16::<8>(codes), scale);
-                let even_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(even, half));
-                let odd_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(odd, half));
-                let even_low = _mm512_sub_epi16(even, _mm512_slli_epi16::<7>(even_high));
-                let odd_low = _mm512_sub_epi16(odd, _mm512_slli_epi16::<7>(odd_high));
-                let bytes = |even, odd| {
-                    let even = _mm512_and_si512(even, low_bytes);
-                    _mm512_or_si512(even, _mm512_slli_epi16::<8>(odd))
-                };
-                let high_to = tile.add(k * LINE);
-                _mm512_store_si512(high_to.cast(), bytes(even_high, odd_high));
-                _mm512_store_si512(high_to.add(16 * LINE).cast(), bytes(even_low, odd_low));
-            }
         }
+        sub_blocks!(0 1 2 3 4 5 6 7);
         S::f_store(to.add(128 * LINE).cast(), S::f_load_f16(block.cast()));
         if Q::MIN {
             let min = S::f_load_f16(block.add(2 * GROUP).cast());
@@ -313,69 +322,138 @@ unsafe fn expand256<Q: block256::Format>(block: *const u8, to: *mut u8) {
     }
 }
 
-/// One tile of tokens, or two (`BOTH`).
+/// Elements `32 j` to `32 j + 31`; `j` is a constant where this is inlined.
 #[inline(always)]
-unsafe fn tile256<Q: block256::Format, const BOTH: bool>(
-    group: Group<'_>,
+unsafe fn expand_sub_block<Q: block256::Format>(block: *const u8, j: usize, to: *mut u8) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let bias = _mm512_set1_epi8(Q::BIAS as i8);
+        let low_bytes = _mm512_set1_epi16(0xff);
+        let half = _mm512_set1_epi16(64);
+        let per_vector = 4 * Q::SUB / 32;
+        let byte = (j % per_vector * (4 / per_vector)) as i32;
+        let scales = Q::sub_scales::<S>(block, j / per_vector);
+        let first = scale_pairs::<Q>(scales, byte);
+        let second = if Q::SUB == 32 {
+            first
+        } else {
+            scale_pairs::<Q>(scales, byte + 1)
+        };
+        for (k, codes) in Q::codes::<S, true>(block, j).into_iter().enumerate() {
+            let codes = if Q::BIAS == 0 {
+                codes
+            } else {
+                _mm512_add_epi8(codes, bias)
+            };
+            let scale = if k < 4 { first } else { second };
+            let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(codes));
+            let even = _mm512_mullo_epi16(even, scale);
+            let odd = _mm512_mullo_epi16(_mm512_srai_epi16::<8>(codes), scale);
+            let even_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(even, half));
+            let odd_high = _mm512_srai_epi16::<7>(_mm512_add_epi16(odd, half));
+            let even_low = _mm512_sub_epi16(even, _mm512_slli_epi16::<7>(even_high));
+            let odd_low = _mm512_sub_epi16(odd, _mm512_slli_epi16::<7>(odd_high));
+            let to = to.add(k * LINE);
+            for (to, even, odd) in [
+                (to, even_high, odd_high),
+                (to.add(16 * LINE), even_low, odd_low),
+            ] {
+                let even = _mm512_and_si512(even, low_bytes);
+                let bytes = _mm512_or_si512(even, _mm512_slli_epi16::<8>(odd));
+                _mm512_store_si512(to.cast(), bytes);
+            }
+        }
+    }
+}
+
+/// A byte of each lane's sub-scales, twice as 16 bits.
+#[inline(always)]
+unsafe fn scale_pairs<Q: block256::Format>(scales: __m512i, byte: i32) -> __m512i {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let one = if Q::SIGNED_SCALES {
+            S::i_byte_s(scales, byte)
+        } else {
+            S::i_byte_u(scales, byte)
+        };
+        let low = _mm512_and_si512(one, _mm512_set1_epi32(0xffff));
+        _mm512_or_si512(low, _mm512_slli_epi32::<16>(one))
+    }
+}
+
+/// Super-block `b` with all tokens. `rest` has two tiles of sums, then what is added to, a line for each
+/// token.
+#[inline(always)]
+unsafe fn stream256<Q: block256::Format>(
+    block: *const u8,
+    b: usize,
+    n_blocks: usize,
     lines: &[Line],
     x: &Quantized,
     tokens: Range<usize>,
-    out: &mut [f32],
+    rest: &mut [Line],
 ) {
-    let n_blocks = lines.len() / LINES256;
     let cols = 256 * n_blocks;
-    let (mut high, mut low) = ([NO_SUMS, NO_SUMS], [NO_SUMS, NO_SUMS]);
+    let n_tiles = tokens.len().div_ceil(TILE_ROWS);
+    let (sums, acc) = rest.split_at_mut(2 * TILE_ROWS);
     // SAFETY: the caller's contract.
     unsafe {
-        let mut acc = [S::f_splat(0.0); 2 * TILE_ROWS];
-        let codes = x.codes.as_ptr().add(tokens.start * cols);
-        for b in 0..n_blocks {
-            let block = group.bytes.as_ptr().add(b * Q::BYTES);
-            let line = |i: usize| lines.as_ptr().add(b * LINES256 + i);
-            amx::zero!("tmm0");
-            amx::zero!("tmm1");
-            if BOTH {
-                amx::zero!("tmm2");
-                amx::zero!("tmm3");
-            }
-            for k in 0..4 {
-                let codes = codes.add(256 * b + 64 * k);
-                amx::load!("tmm6", line(32 * k), LINE);
-                amx::load!("tmm7", line(32 * k + 16), LINE);
-                amx::load!("tmm4", codes, cols);
-                amx::product!("tdpbssd", "tmm0", "tmm4", "tmm6");
-                amx::product!("tdpbssd", "tmm1", "tmm4", "tmm7");
-                if BOTH {
-                    amx::load!("tmm5", codes.add(TILE_ROWS * cols), cols);
-                    amx::product!("tdpbssd", "tmm2", "tmm5", "tmm6");
-                    amx::product!("tdpbssd", "tmm3", "tmm5", "tmm7");
+        let codes = x
+            .tile_codes
+            .as_ptr()
+            .add(tokens.start * cols + TILE_ROWS * 256 * b);
+        let scale = S::f_load(lines.as_ptr().add(128).cast());
+        let min = S::f_load(lines.as_ptr().add(129).cast());
+        macro_rules! multiply {
+            ($tile:expr, $high:literal, $low:literal) => {
+                if $tile < n_tiles {
+                    amx::zero!($high);
+                    amx::zero!($low);
+                    for k in 0..4 {
+                        let left = codes.add(TILE_ROWS * ($tile * cols + 64 * k));
+                        amx::load!("tmm4", left, LINE);
+                        amx::load!("tmm6", lines.as_ptr().add(32 * k), LINE);
+                        amx::load!("tmm7", lines.as_ptr().add(32 * k + 16), LINE);
+                        amx::product!("tdpbssd", $high, "tmm4", "tmm6");
+                        amx::product!("tdpbssd", $low, "tmm4", "tmm7");
+                    }
                 }
-            }
-            amx::store!("tmm0", &raw mut high[0], LINE);
-            amx::store!("tmm1", &raw mut low[0], LINE);
-            if BOTH {
-                amx::store!("tmm2", &raw mut high[1], LINE);
-                amx::store!("tmm3", &raw mut low[1], LINE);
-            }
-            let scale = S::f_load(line(128).cast());
-            let min = S::f_load(line(129).cast());
-            for t in 0..tokens.len() {
-                let i = (tokens.start + t) * n_blocks + b;
-                let part = |sums: &[Sums; 2]| {
-                    let sums = &sums[t / TILE_ROWS].0[t % TILE_ROWS];
-                    _mm512_load_si512(sums.as_ptr().cast())
-                };
-                let sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(part(&high)), part(&low));
-                let step = S::f_splat(*x.scales.as_ptr().add(i));
-                acc[t] = S::f_fma(S::f_mul(scale, step), S::f_from_i(sum), acc[t]);
-                if Q::MIN {
-                    let min_sum = super::int8::min_sum::<S, Q>(block, x, i);
-                    acc[t] = S::f_fnma(S::f_mul(min, step), S::f_from_i(min_sum), acc[t]);
-                }
-            }
+            };
         }
-        for (t, acc) in acc.into_iter().enumerate().take(tokens.len()) {
-            store::<S>(group, tokens.start + t, acc, out);
+        macro_rules! take {
+            ($tile:expr, $high:literal, $low:literal) => {{
+                let sums = sums.as_mut_ptr();
+                amx::store!($high, sums, LINE);
+                amx::store!($low, sums.add(TILE_ROWS), LINE);
+                let first = tokens.start + $tile * TILE_ROWS;
+                for t in 0..TILE_ROWS.min(tokens.end - first) {
+                    let high = _mm512_load_si512(sums.add(t).cast());
+                    let low = _mm512_load_si512(sums.add(TILE_ROWS + t).cast());
+                    let sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low);
+                    let i = (first + t) * n_blocks + b;
+                    let step = _mm512_set1_ps(*x.scales.as_ptr().add(i));
+                    let acc = acc.as_mut_ptr().add($tile * TILE_ROWS + t).cast();
+                    let dot = _mm512_cvtepi32_ps(sum);
+                    let mut value = _mm512_load_ps(acc);
+                    value = _mm512_fmadd_ps(_mm512_mul_ps(scale, step), dot, value);
+                    if Q::MIN {
+                        let min_sum = _mm512_cvtepi32_ps(super::int8::min_sum::<S, Q>(block, x, i));
+                        value = _mm512_fnmadd_ps(_mm512_mul_ps(min, step), min_sum, value);
+                    }
+                    _mm512_store_ps(acc, value);
+                }
+            }};
+        }
+        // A tile's sums are taken while the next one is multiplied.
+        multiply!(0, "tmm0", "tmm1");
+        for tile in 0..n_tiles {
+            if tile % 2 == 0 {
+                multiply!(tile + 1, "tmm2", "tmm3");
+                take!(tile, "tmm0", "tmm1");
+            } else {
+                multiply!(tile + 1, "tmm0", "tmm1");
+                take!(tile, "tmm2", "tmm3");
+            }
         }
     }
 }

@@ -66,22 +66,24 @@ unsafe fn field<S: Simd, const CONST: bool>(
     bits: u32,
     to: u32,
 ) -> [S::B; 8] {
-    let from = from as u32;
+    // SAFETY: the caller gives a pointer to 8 vectors.
+    unsafe { each8!(I => moved::<S, CONST>(S::b_load(p.add(I * VECTOR)), from as u32, bits, to)) }
+}
+
+/// A function and no closure: a closure that is not inlined lacks the caller's instructions.
+#[inline(always)]
+unsafe fn moved<S: Simd, const CONST: bool>(v: S::B, from: u32, bits: u32, to: u32) -> S::B {
     let ones = (1 << bits) - 1;
     // Shifts are of 16-bit pairs; the mask takes out what crossed from the other byte.
-    let moved = |v: S::B| {
-        // SAFETY: the caller's contract.
-        unsafe {
-            match (CONST, from.cmp(&to)) {
-                (false, _) => S::b_shl(S::b_and(S::b_shr(v, from), S::b_splat(ones)), to),
-                (_, Ordering::Less) => S::b_and(S::b_shl(v, to - from), S::b_splat(ones << to)),
-                (_, Ordering::Equal) => S::b_and(v, S::b_splat(ones << to)),
-                (_, Ordering::Greater) => S::b_and(S::b_shr(v, from - to), S::b_splat(ones << to)),
-            }
+    // SAFETY: the caller's contract.
+    unsafe {
+        match (CONST, from.cmp(&to)) {
+            (false, _) => S::b_shl(S::b_and(S::b_shr(v, from), S::b_splat(ones)), to),
+            (_, Ordering::Less) => S::b_and(S::b_shl(v, to - from), S::b_splat(ones << to)),
+            (_, Ordering::Equal) => S::b_and(v, S::b_splat(ones << to)),
+            (_, Ordering::Greater) => S::b_and(S::b_shr(v, from - to), S::b_splat(ones << to)),
         }
-    };
-    // SAFETY: the caller gives a pointer to 8 vectors.
-    unsafe { each8!(I => moved(S::b_load(p.add(I * VECTOR)))) }
+    }
 }
 
 #[inline(always)]

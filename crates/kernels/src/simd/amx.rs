@@ -117,7 +117,7 @@ macro_rules! load {
         ::std::arch::asm!(
             concat!("tileloadd ", $tile, ", [{from} + {stride}*1]"),
             from = in(reg) $from,
-            stride = in(reg) $stride,
+            stride = in(reg) { let stride: usize = $stride; stride },
             options(nostack, readonly),
         )
     };
@@ -129,7 +129,7 @@ macro_rules! store {
         ::std::arch::asm!(
             concat!("tilestored [{to} + {stride}*1], ", $tile),
             to = in(reg) $to,
-            stride = in(reg) $stride,
+            stride = in(reg) { let stride: usize = $stride; stride },
             options(nostack),
         )
     };
