@@ -89,6 +89,21 @@ pub fn int8_ops_per_s(cpu: Cpu, pool: &ThreadPool) -> f64 {
     })
 }
 
+/// As [`int8_ops_per_s`], by tiles; nothing where the level has none. Few products come near: sums of a
+/// tile go through memory to be scaled, for weights with a scale for each 32 after every second half tile.
+pub fn int8_tile_ops_per_s(cpu: Cpu, pool: &ThreadPool) -> Option<f64> {
+    #[cfg(target_arch = "x86_64")]
+    if cpu.has_tiles() {
+        return Some(peak(pool, &|rounds| {
+            // SAFETY: the level has tiles, and none are set up on this thread.
+            unsafe { int8_tiles(rounds) };
+            rounds * TILE_PRODUCTS
+        }));
+    }
+    let _ = (cpu, pool);
+    None
+}
+
 /// Fused multiply-adds of f32 that all threads make a second, two operations each, operands in
 /// registers.
 pub fn f32_flops_per_s(cpu: Cpu, pool: &ThreadPool) -> f64 {
@@ -276,6 +291,31 @@ unsafe fn f32_tile<S: Simd, const N: usize>(rounds: usize) {
     }
 }
 
+/// Products of one round of [`int8_tiles`]: four tiles of 16 by 16 sums over 64.
+#[cfg(target_arch = "x86_64")]
+const TILE_PRODUCTS: usize = 4 * 16 * 16 * 64;
+
+/// # Safety
+/// The machine has tiles, and none are set up on this thread.
+#[cfg(target_arch = "x86_64")]
+unsafe fn int8_tiles(rounds: usize) {
+    use crate::simd::amx;
+    // SAFETY: the caller's contract; tiles are set to zero before they are used.
+    unsafe {
+        let _tiles = amx::Tiles::new(const { &amx::Shapes::new(16, 64) });
+        amx::zero!("tmm4");
+        amx::zero!("tmm5");
+        amx::zero!("tmm6");
+        amx::zero!("tmm7");
+        for _ in 0..rounds {
+            amx::product!("tdpbssd", "tmm0", "tmm4", "tmm6");
+            amx::product!("tdpbssd", "tmm1", "tmm4", "tmm7");
+            amx::product!("tdpbssd", "tmm2", "tmm5", "tmm6");
+            amx::product!("tdpbssd", "tmm3", "tmm5", "tmm7");
+        }
+    }
+}
+
 /// Products of one round of [`sdot`]: 16 instructions of 16.
 #[cfg(target_arch = "aarch64")]
 const SDOT_PRODUCTS: usize = 16 * 16;
@@ -331,6 +371,9 @@ mod tests {
             ] {
                 assert!(figure.is_finite() && figure > 1e6, "{cpu:?}: {figure}");
             }
+            let by_tiles = int8_tile_ops_per_s(cpu, &pool);
+            assert_eq!(by_tiles.is_some(), cpu.has_tiles());
+            assert!(by_tiles.is_none_or(|figure| figure > 1e6));
         }
     }
 }

@@ -50,7 +50,7 @@ Examples:
 Environment:
   TERANG_DATA_DIR   where models and history are kept
   TERANG_CATALOGUE  a catalogue file of your own (TOML, the form of the built-in one)
-  TERANG_CPU        scalar, avx2 or avx512: the kernels to use
+  TERANG_CPU        scalar, avx2, avx512 or amx: the kernels to use
   HF_ENDPOINT       another address of the Hugging Face hub; HF_TOKEN is sent to it
   SSL_CERT_FILE     certificates of your own authority
   NO_COLOR          no colours

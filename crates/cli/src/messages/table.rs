@@ -482,8 +482,8 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "in {documents} documents, {occurrences} times ({milliseconds} ms)",
         "di {documents} dokumen, {occurrences} kali ({milliseconds} md)";
     DataTraced { spans, covered, milliseconds } =
-        "{spans} spans, {covered}% of the answer stand in the data ({milliseconds} ms)",
-        "{spans} rentang, {covered}% jawaban ada di dalam data ({milliseconds} md)";
+        "spans that stand in the data: {spans}, {covered}% of the answer ({milliseconds} ms)",
+        "rentang yang ada di dalam data: {spans}, {covered}% jawaban ({milliseconds} md)";
     DataSpan { words, documents } =
         "  {words} words, in {documents} documents",
         "  {words} kata, di {documents} dokumen";

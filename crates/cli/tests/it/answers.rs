@@ -33,7 +33,7 @@ fn on_threads(real: &Real, sampling: &[&str]) {
 
 fn on_levels(real: &Real, sampling: &[&str]) {
     let levels = real.levels();
-    for level in ["avx2", "avx512"] {
+    for level in ["avx2", "avx512", "amx"] {
         if cfg!(target_arch = "x86_64") && !levels.iter().any(|l| l == level) {
             real::skipped(&format!("this CPU has no {level}"));
         }

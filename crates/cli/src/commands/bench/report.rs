@@ -53,6 +53,7 @@ impl Report<'_> {
             "limits": {
                 "read_bytes_s": self.samples.median(Kind::ReadBytes),
                 "int8_ops_s": self.samples.median(Kind::Int8Ops),
+                "int8_tile_ops_s": self.samples.median(Kind::Int8TileOps),
                 "f32_flops_s": self.samples.median(Kind::F32Flops),
             },
             "share_of_limit": shares,
@@ -242,6 +243,7 @@ fn name(kind: Kind) -> String {
         Kind::ColdStart => "ttft_cold_ms".to_owned(),
         Kind::ReadBytes => "read_bytes_s".to_owned(),
         Kind::Int8Ops => "int8_ops_s".to_owned(),
+        Kind::Int8TileOps => "int8_tile_ops_s".to_owned(),
         Kind::F32Flops => "f32_flops_s".to_owned(),
     }
 }
@@ -259,7 +261,7 @@ pub(super) fn label(kind: Kind) -> Msg {
             sequences: n.to_string(),
         },
         Kind::ColdStart => Msg::LabelColdStart {},
-        Kind::ReadBytes | Kind::Int8Ops | Kind::F32Flops => Msg::LabelLimits {},
+        Kind::ReadBytes | Kind::Int8Ops | Kind::Int8TileOps | Kind::F32Flops => Msg::LabelLimits {},
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) enum Kind {
     ReadBytes,
     /// Operations a second on int8.
     Int8Ops,
+    /// Operations a second on int8 by tiles, where the processor has them.
+    Int8TileOps,
     /// Operations a second on f32.
     F32Flops,
 }
