@@ -44,8 +44,9 @@ pub(super) struct Quantized {
 
 /// Rows of a tile of activations.
 pub(super) const TILE_ROWS: usize = 16;
-/// Rows from which on tiles are faster than vectors: a group is laid out anew for each product.
-pub(super) const TILES_FROM: usize = 16;
+/// Rows of blocks of 32, and of 256, from which on tiles are faster than vectors: a group is laid out anew
+/// for each product, and tiles that were at rest take microseconds to be at full speed.
+pub(super) const TILES_FROM: [usize; 2] = [64, 32];
 
 /// A form of the left side of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Quantized {
         let (n_blocks, n16) = (cols / block, if block == 256 { cols / 16 } else { 0 });
         let n_sums = if block == 256 { n16 } else { n_blocks };
         // `resize` keeps what is there: every element is written below.
-        let tiled = cpu.has_tiles() && rows >= TILES_FROM;
+        let tiled = cpu.has_tiles() && rows >= TILES_FROM[usize::from(block == 256)];
         let tile_rows = if tiled {
             rows.next_multiple_of(TILE_ROWS)
         } else {

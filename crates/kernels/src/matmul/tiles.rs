@@ -46,7 +46,12 @@ pub(super) fn product(
     tokens: Range<usize>,
     out: &mut [f32],
 ) -> Range<usize> {
-    if !cpu.has_tiles() || tokens.len() < TILES_FROM || group.dtype.block_len() == 1 {
+    let tiled = match group.dtype.block_len() {
+        1 => false,
+        32 => x.rows >= TILES_FROM[0],
+        _ => x.rows >= TILES_FROM[1],
+    };
+    if !cpu.has_tiles() || !tiled || tokens.len() < TILE_ROWS {
         return tokens;
     }
     // A last tile that would be half empty is left to the vectors.

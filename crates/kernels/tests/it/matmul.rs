@@ -41,7 +41,7 @@ proptest! {
         dtype in prop::sample::select(DType::ALL.to_vec()),
         rows in 1usize..70,
         blocks in 1usize..5,
-        tokens in prop_oneof![1usize..14, 14usize..70],
+        tokens in prop_oneof![1usize..14, 14usize..150],
         threads in prop::sample::select(vec![1usize, 2, 3, 7]),
         seed: u64,
     ) {

@@ -157,12 +157,10 @@ impl Run {
             Kind::ColdStart => child::cold_start_ms(data, model, self.compute)?,
             Kind::ReadBytes => self.machine.read_bytes_per_s(),
             Kind::Int8Ops => int8_ops_per_s(self.machine.cpu, &self.machine.pool),
-            Kind::Int8TileOps => {
-                match int8_tile_ops_per_s(self.machine.cpu, &self.machine.pool) {
-                    Some(figure) => figure,
-                    None => return Ok(()),
-                }
-            }
+            Kind::Int8TileOps => match int8_tile_ops_per_s(self.machine.cpu, &self.machine.pool) {
+                Some(figure) => figure,
+                None => return Ok(()),
+            },
             Kind::F32Flops => f32_flops_per_s(self.machine.cpu, &self.machine.pool),
         };
         self.samples.add(kind, figure);
@@ -172,7 +170,12 @@ impl Run {
 
 /// A round: the limits, then each kind of work that is wanted, the kinds mixed.
 fn plan(sizes: Sizes, wants: impl Fn(BenchPart) -> bool) -> Vec<Kind> {
-    let mut plan = vec![Kind::ReadBytes, Kind::Int8Ops, Kind::Int8TileOps, Kind::F32Flops];
+    let mut plan = vec![
+        Kind::ReadBytes,
+        Kind::Int8Ops,
+        Kind::Int8TileOps,
+        Kind::F32Flops,
+    ];
     let mut batches = sizes.batches().map(Kind::Batched);
     let of_each = sizes
         .batches()
