@@ -40,6 +40,7 @@ pub mod trace;
 mod words;
 
 pub use error::{DataError, Result};
+pub use package::fetch as fetch_package;
 #[doc(hidden)]
 pub use read::read_bytes;
 

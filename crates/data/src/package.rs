@@ -86,8 +86,13 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The folder with a package's files, which is fetched once.
-pub(crate) fn fetch(packages: &Path, package: &str, sha256: Option<&str>) -> Result<PathBuf> {
+/// The folder with a package's files, which is fetched once into one beside others in `packages`. A package is
+/// `npm:NAME@VERSION`, `pip:NAME==VERSION` or `deb:NAME`.
+///
+/// # Errors
+/// What is wrong with the name, what its client says, another digest than `sha256`, and a file that cannot be
+/// unpacked or written.
+pub fn fetch(packages: &Path, package: &str, sha256: Option<&str>) -> Result<PathBuf> {
     let wrong = |reason: String| DataError::Package {
         package: package.to_owned(),
         reason,

@@ -18,6 +18,9 @@ use terang_model::{TensorSource as _, TensorView};
 
 /// The manifest's file.
 pub const MANIFEST: &str = "manifest.json";
+/// What a busy core takes with its share of memory and cooling: servers of 2020 to 2025 have 4 to 8 watts a core
+/// by their processors' data sheets. The true figure may be half or twice that.
+pub const WATTS_A_THREAD: f64 = 10.0;
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const WEIGHTS: &str = "model.safetensors";
 /// The weights' file where they are an adapter's, by the name that the library PEFT has for it.
@@ -49,6 +52,10 @@ pub struct Manifest {
     pub tokens: u64,
     /// Floating-point operations of training: 6 a parameter and token, and those of attention.
     pub flops: f64,
+    /// What training took of energy, in joules, by estimate: the threads' seconds times
+    /// [`WATTS_A_THREAD`].
+    #[serde(default)]
+    pub energy_j: f64,
     /// The latest validation's loss, in nats a token.
     pub val_loss: Option<f64>,
     /// The latest validation's share of right answers, or of pairs in the right order.
@@ -262,7 +269,8 @@ pub fn load(dir: &Path, table: &Table) -> Result<(Manifest, String, Numbers)> {
     Ok((manifest, digest, Numbers { parameters, state }))
 }
 
-/// Reads a checkpoint's manifest and checks every file's digest. Returns the manifest's own digest too.
+/// Reads a checkpoint's manifest and checks every file's digest, and that results beside it are its own. Returns
+/// the manifest's own digest too.
 ///
 /// # Errors
 /// As [`load`].
@@ -281,7 +289,14 @@ pub fn verify(dir: &Path) -> Result<(Manifest, String)> {
             });
         }
     }
+    crate::evaluations::read(dir)?;
     Ok((manifest, hex(&Sha256::digest(text.as_bytes()))))
+}
+
+/// The SHA-256 of a checkpoint's manifest.
+pub(crate) fn manifest_digest(dir: &Path) -> Result<String> {
+    let path = dir.join(MANIFEST);
+    digest(&path).map_err(|source| TrainError::File { path, source })
 }
 
 /// Reads a checkpoint's manifest; the files that it names are not looked at.

@@ -20,6 +20,7 @@ pub mod collective;
 pub mod corpus;
 mod count;
 pub mod decoder;
+pub mod evaluations;
 pub mod events;
 pub mod examples;
 pub mod export;

@@ -22,12 +22,16 @@ pub(crate) struct Suite {
     /// Name in the catalogue, a .gguf file, or a Hugging Face folder
     #[arg(value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Questions, a JSON object a line; what they ask is told by their fields
-    #[arg(long = "suite", value_name = "FILE", required = true)]
+    /// Questions, a JSON object a line; what they ask is told by their fields. Or a name: gsm8k, hellaswag and
+    /// truthfulqa, 100 questions each, come as a package
+    #[arg(long = "suite", value_name = "FILE|NAME", required = true)]
     pub(crate) suites: Vec<PathBuf>,
     /// The first questions of each file alone
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
+    /// Keep the figures with the model, which `terang train` made: `terang show` has them then
+    #[arg(long)]
+    pub(crate) record: bool,
     /// Give one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -122,6 +122,7 @@ A broken download goes on where it stopped when the command is given again.")]
     Rm(Rm),
     /// Measure a model
     #[command(after_help = "Examples:
+  terang eval smollm2:135m --suite hellaswag
   terang eval smollm2:135m --suite arc_easy.jsonl
   terang eval runs/tiny/model --suite pairs.jsonl --suite gsm8k.jsonl --limit 100 --json
   terang eval perplexity --file text.txt

@@ -334,9 +334,10 @@ messages! {
     CardMadeBy {} = "made by", "dibuat oleh";
     CardNumerics {} = "numerics", "numerik";
     CardTraining {} = "training", "pelatihan";
-    CardComputed { tokens, flops } =
-        "{tokens} tokens, {flops} FLOP",
-        "{tokens} token, {flops} FLOP";
+    CardComputed { tokens, flops, watt_hours } =
+        "{tokens} tokens, {flops} FLOP, about {watt_hours} Wh",
+        "{tokens} token, {flops} FLOP, sekitar {watt_hours} Wh";
+    CardEvaluations {} = "evaluations", "evaluasi";
     CardLaw {} = "law", "hukum";
     CardUnder { share, flops, law } =
         "{share} of {flops} FLOP: {law}",
@@ -455,6 +456,12 @@ Baris berlanjut setelah garis miring terbalik di ujungnya, atau di antara \"\"\"
         "perpleksitas {perplexity} ± {error} ({tokens} token, {windows} jendela dari {context})";
 
     LabelSuite { suite } = "{suite}", "{suite}";
+    SuiteNoRecord { path } =
+        "{path}: nothing that terang train made, so that figures cannot be kept with it",
+        "{path}: bukan buatan terang train, sehingga angkanya tidak dapat disimpan bersamanya";
+    SuiteNone { path, names } =
+        "{path}: no such file; suites that come as a package are {names}",
+        "{path}: tidak ada berkas itu; suite yang datang sebagai paket: {names}";
     SuiteEmpty { path } = "{path}: no question is in it", "{path}: tidak ada pertanyaan di dalamnya";
 
     // tokenizer.

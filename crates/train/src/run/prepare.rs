@@ -206,6 +206,7 @@ pub(super) fn prepare(
             steps_total: recipe.stage.iter().map(|stage| stage.steps).sum(),
             tokens: 0,
             flops: 0.0,
+            energy_j: 0.0,
             val_loss: None,
             val_reward: None,
             reference: None,

@@ -2,7 +2,7 @@
 
 use super::stage::{self, Beginnings, SAMPLE_MOST};
 use super::{Event, Options, Prepared, Step, checkpoints};
-use crate::checkpoint::{self, Manifest, Numbers};
+use crate::checkpoint::{self, Manifest, Numbers, WATTS_A_THREAD};
 use crate::collective::{Collective, Tree};
 use crate::decoder::generate::largest;
 use crate::decoder::{Decoder, Layout, Table, Tensor};
@@ -229,6 +229,9 @@ impl StageRun<'_> {
             let flops = self.flops(tokens);
             manifest.tokens += tokens as u64;
             manifest.flops += flops;
+            let threads = self.shared.options.threads * self.shared.options.workers;
+            let seconds = started.elapsed().as_secs_f64();
+            manifest.energy_j += seconds * threads as f64 * WATTS_A_THREAD;
             go_on &= self.tell(&Event::Step(Step {
                 stage: stage.name.clone(),
                 step: manifest.step,
@@ -239,7 +242,7 @@ impl StageRun<'_> {
                 gradient_norm: norm,
                 tokens,
                 flops,
-                seconds: started.elapsed().as_secs_f64(),
+                seconds,
             }));
             let is_last = manifest.step == stage.steps;
             if is_last || manifest.step.is_multiple_of(stage.validate_every) {

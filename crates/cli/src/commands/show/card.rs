@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use terang_plan::law::thresholds;
 use terang_train::checkpoint::{MANIFEST, Manifest, SourceRecord, read_manifest};
+use terang_train::evaluations::{self, Evaluation, Evaluations};
 
 use super::Fact;
 use crate::messages::Msg;
@@ -36,6 +37,10 @@ pub(super) fn facts(path: &Path) -> Outcome<Vec<Fact>> {
                 .join("\n"),
         ),
     ];
+    let found = evaluations::read(path).map_err(|error| Problem::Below(error.to_string()))?;
+    if let Some(found) = found {
+        facts.push(evaluated(&found));
+    }
     if let Some(sha256) = manifest.weights_sha256() {
         facts.push(text("weights_sha256", Msg::CardWeights {}, sha256));
     }
@@ -49,8 +54,13 @@ fn compute(manifest: &Manifest) -> Fact {
     let text = Msg::CardComputed {
         tokens: manifest.tokens.to_string(),
         flops: format!("{:.3e}", manifest.flops),
+        watt_hours: format!("{:.2}", manifest.energy_j / 3600.0),
     };
-    let value = json!({ "tokens": manifest.tokens, "flops": manifest.flops });
+    let value = json!({
+        "tokens": manifest.tokens,
+        "flops": manifest.flops,
+        "energy_j_estimate": manifest.energy_j,
+    });
     Fact("training", Msg::CardTraining {}, value, text.to_string())
 }
 
@@ -93,6 +103,26 @@ fn quality(manifest: &Manifest) -> Fact {
         parts.join(", ")
     };
     Fact("validation", Msg::CardValidation {}, value, text)
+}
+
+/// A line for each suite.
+fn evaluated(found: &Evaluations) -> Fact {
+    let line = |(name, suite): (&String, &Evaluation)| {
+        let metrics = suite.metrics.iter().map(|(name, (value, half))| {
+            let half = half.map_or_else(String::new, |half| format!(" ± {half:.4}"));
+            format!("{name} {value:.4}{half}")
+        });
+        let metrics: Vec<String> = metrics.collect();
+        format!("{name} ({})  {}", suite.items, metrics.join("  "))
+    };
+    let lines: Vec<String> = found.suites.iter().map(line).collect();
+    let value = json!(found.suites);
+    Fact(
+        "evaluations",
+        Msg::CardEvaluations {},
+        value,
+        lines.join("\n"),
+    )
 }
 
 fn source(record: &SourceRecord) -> String {

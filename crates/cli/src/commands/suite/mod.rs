@@ -1,15 +1,20 @@
 //! `terang eval MODEL --suite FILE`: questions from files, counted as lm-evaluation-harness counts them.
 
+mod packaged;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use terang_engine::likelihood::{Likelihood, likelihoods};
 use terang_engine::runner::{DecoderRunner, Runner as _};
 use terang_engine::suite::{Figure, Item, Metric, metrics};
 use terang_engine::text::Text;
 use terang_engine::{Engine, EngineOptions, Event, Limits, Prompt, Request};
+use terang_train::checkpoint;
+use terang_train::evaluations::{self, Evaluation};
 
 use crate::args::Suite;
 use crate::chat;
@@ -47,7 +52,7 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Suite) -> Outcome<()>
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned(),
-            items: read(path, limit)?,
+            items: questions(data, path, limit)?,
             scores: Vec::new(),
         });
     }
@@ -75,6 +80,9 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Suite) -> Outcome<()>
         }
     }
     progress.clear();
+    if args.record {
+        record(&model.path, &suites)?;
+    }
     tell(args, &model.name, &suites)
 }
 
@@ -88,6 +96,24 @@ impl Questions {
             suite: self.name.clone(),
         };
         progress.start_count(self.items.len() as u64, &label);
+    }
+}
+
+/// The questions of a file, or of the package that has a suite of that name.
+fn questions(data: &DataDir, path: &Path, limit: usize) -> Outcome<Vec<Item>> {
+    if path.exists() {
+        return read(path, limit);
+    }
+    match packaged::lines(data, path)? {
+        Some(lines) => lines
+            .iter()
+            .take(limit)
+            .map(|line| Item::read(line).map_err(Problem::Below))
+            .collect(),
+        None => Err(fail(Msg::SuiteNone {
+            path: path.display().to_string(),
+            names: packaged::names(),
+        })),
     }
 }
 
@@ -196,6 +222,31 @@ fn stop_if_asked() {
     if interrupt::requested() {
         std::process::exit(i32::from(crate::problem::EXIT_INTERRUPTED));
     }
+}
+
+/// Keeps the figures beside the manifest of what was trained here.
+fn record(model: &Path, suites: &[Questions]) -> Outcome<()> {
+    if !model.join(checkpoint::MANIFEST).is_file() {
+        return Err(fail(Msg::SuiteNoRecord {
+            path: model.display().to_string(),
+        }));
+    }
+    let one = |suite: &Questions| {
+        let metrics = metrics(&suite.scores).into_iter().map(|metric| {
+            let half = metric.stderr.map(|stderr| 1.96 * stderr);
+            (metric.name.to_owned(), (metric.value, half))
+        });
+        let questions = format!("{:?}", suite.items);
+        let evaluation = Evaluation {
+            made_by: format!("terang {}", env!("CARGO_PKG_VERSION")),
+            items: suite.items.len(),
+            questions_sha256: format!("{:x}", Sha256::digest(questions.as_bytes())),
+            metrics: metrics.collect(),
+        };
+        (suite.name.clone(), evaluation)
+    };
+    evaluations::add(model, suites.iter().map(one).collect())
+        .map_err(|error| Problem::Below(error.to_string()))
 }
 
 fn tell(args: &Suite, model: &str, suites: &[Questions]) -> Outcome<()> {
