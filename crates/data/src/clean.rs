@@ -7,7 +7,7 @@ use crate::decontaminate::Held;
 use crate::document::{self, Document, Kind};
 use crate::minhash::{Keys, MinHash};
 use crate::normalize::normalize;
-use crate::quality::Rules;
+use crate::quality::{Rules, Runs};
 use crate::read::{Item, Shape};
 use crate::words::{Word, words};
 use crate::{language, personal};
@@ -37,6 +37,14 @@ struct Treatment {
     languages: Vec<Lang>,
     scrub: Option<Scrub>,
     deduplicate: bool,
+}
+
+/// Room that is used for one item after the other.
+#[derive(Default)]
+struct Room {
+    words: Vec<Word>,
+    runs: Runs,
+    detector: language::Detector,
 }
 
 /// How all items are treated.
@@ -75,10 +83,10 @@ impl<'a> Cleaner<'a> {
     pub(crate) fn batch(&self, source: usize, first: u64, items: Vec<Item>) -> (Vec<Kept>, Counts) {
         let mut counts = Counts::default();
         let mut kept = Vec::with_capacity(items.len());
-        let mut found = Vec::new();
+        let mut room = Room::default();
         for (i, item) in items.into_iter().enumerate() {
             counts.documents_in += 1;
-            match self.item(source, item, &mut found, &mut counts) {
+            match self.item(source, item, &mut room, &mut counts) {
                 Ok((document, lang, keys)) => {
                     let language = lang.map_or(language::UNKNOWN, language::name);
                     counts.keep(language, document.text.len());
@@ -100,10 +108,15 @@ impl<'a> Cleaner<'a> {
         &self,
         source: usize,
         item: Item,
-        found: &mut Vec<Word>,
+        room: &mut Room,
         counts: &mut Counts,
     ) -> std::result::Result<(Document, Option<Lang>, Keys), &'static str> {
         let treatment = &self.treatments[source];
+        let Room {
+            words: found,
+            runs,
+            detector,
+        } = room;
         let mut document = document(item, &self.config.source[source])?;
         let said = match document.kind {
             Kind::Text => document.text.as_str(),
@@ -113,7 +126,7 @@ impl<'a> Cleaner<'a> {
                 .next()
                 .unwrap_or_default(),
         };
-        let lang = language::detect(said);
+        let lang = detector.detect(said);
         if let Some(lang) = lang
             && !treatment.languages.is_empty()
             && !treatment.languages.contains(&lang)
@@ -124,7 +137,7 @@ impl<'a> Cleaner<'a> {
         if document.kind == Kind::Text || treatment.rules_for_chats {
             treatment
                 .rules
-                .broken(&document.text, found)
+                .broken(&document.text, found, runs)
                 .map_or(Ok(()), Err)?;
         }
         if self.held.overlaps(found) {

@@ -35,6 +35,8 @@ pub mod quality;
 mod read;
 pub mod shards;
 mod spool;
+#[doc(hidden)]
+pub mod steps;
 pub mod tokens;
 pub mod trace;
 mod words;

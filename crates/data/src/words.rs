@@ -14,46 +14,58 @@ pub(crate) struct Word {
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
+const NONE: Word = Word {
+    hash: SEED,
+    chars: 0,
+    has_letter: false,
+};
+
+/// What a byte of ASCII is written as in a word; 0 where it is in none.
+static LOWER: [u8; 128] = {
+    let mut lower = [0; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            lower[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    lower
+};
+
 /// The words of `text`, into `words`.
 pub(crate) fn words(text: &str, words: &mut Vec<Word>) {
     words.clear();
-    let mut open = Word {
-        hash: SEED,
-        chars: 0,
-        has_letter: false,
-    };
-    let mut close = |word: &mut Word| {
-        if word.chars > 0 {
-            word.hash = mix(word.hash);
-            words.push(*word);
-        }
-        *word = Word {
-            hash: SEED,
-            chars: 0,
-            has_letter: false,
-        };
-    };
-    let take = |word: &mut Word, c: char, is_letter: bool| {
-        word.hash = (word.hash ^ u64::from(c)).wrapping_mul(PRIME);
-        word.chars += 1;
-        word.has_letter |= is_letter;
-    };
-    for c in text.chars() {
-        if c.is_ascii() {
-            if c.is_ascii_alphanumeric() {
-                take(&mut open, c.to_ascii_lowercase(), c.is_ascii_alphabetic());
-            } else {
-                close(&mut open);
-            }
-        } else if c.is_alphanumeric() {
-            let is_letter = c.is_alphabetic();
-            let mut lower = c.to_lowercase();
-            take(&mut open, lower.next().unwrap_or(c), is_letter);
+    let bytes = text.as_bytes();
+    let mut open = NONE;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let taken = if byte < 0x80 {
+            at += 1;
+            // Of letters and digits, letters have this bit.
+            (u32::from(LOWER[usize::from(byte)]), byte & 0x40 != 0)
         } else {
-            close(&mut open);
+            let c = text[at..].chars().next().unwrap_or_default();
+            at += c.len_utf8();
+            let lower = c.is_alphanumeric().then(|| c.to_lowercase().next());
+            (
+                u32::from(lower.flatten().unwrap_or_default()),
+                c.is_alphabetic(),
+            )
+        };
+        if taken.0 != 0 {
+            open.hash = (open.hash ^ u64::from(taken.0)).wrapping_mul(PRIME);
+            open.chars += 1;
+            open.has_letter |= taken.1;
+        } else if open.chars > 0 {
+            open.hash = mix(open.hash);
+            words.push(std::mem::replace(&mut open, NONE));
         }
     }
-    close(&mut open);
+    if open.chars > 0 {
+        open.hash = mix(open.hash);
+        words.push(open);
+    }
 }
 
 /// The number of a word, for tables of them.
@@ -92,5 +104,28 @@ mod tests {
         assert_eq!(of("a b").len(), 2);
         assert!(of(" ,. ").is_empty());
         assert_ne!(gram(&of("a b")), gram(&of("b a")));
+    }
+
+    /// The plain definition: a character after the other.
+    fn plainly(text: &str) -> Vec<Word> {
+        let parts = text.split(|c: char| !c.is_alphanumeric());
+        let word = |part: &str| Word {
+            hash: mix(part.chars().fold(SEED, |hash, c| {
+                let lower = c.to_lowercase().next().unwrap_or(c);
+                (hash ^ u64::from(lower)).wrapping_mul(PRIME)
+            })),
+            chars: part.chars().count() as u32,
+            has_letter: part.chars().any(char::is_alphabetic),
+        };
+        parts.filter(|part| !part.is_empty()).map(word).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_those_between_other_characters(text in "(\\PC{0,6}|[a-zA-Z0-9]{0,9}|[ ,.\n\u{0}’-]{0,3}|[éÉİß٣中]{0,4}){0,20}") {
+            let mut found = Vec::new();
+            words(&text, &mut found);
+            proptest::prop_assert_eq!(found, plainly(&text));
+        }
     }
 }

@@ -5,6 +5,9 @@
 mod repetition;
 
 use crate::words::{Word, hash_of};
+use memchr::{memchr_iter, memmem};
+pub(crate) use repetition::Runs;
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -12,6 +15,7 @@ use std::sync::LazyLock;
 pub(crate) struct Look<'a> {
     text: &'a str,
     words: &'a [Word],
+    runs: RefCell<&'a mut Runs>,
 }
 
 /// A rule.
@@ -43,8 +47,9 @@ rules! {
         !(3.0..=10.0).contains(&part(chars as usize, look.words.len()))
     };
     gopher_symbols "gopher" "at most one hash or ellipsis for ten words" = |look| {
-        let hashes = look.text.matches('#').count();
-        let ellipses = look.text.matches('…').count() + look.text.matches("...").count();
+        let text = look.text.as_bytes();
+        let hashes = memchr_iter(b'#', text).count();
+        let ellipses = memmem::find_iter(text, "…").count() + memmem::find_iter(text, "...").count();
         part(hashes.max(ellipses), look.words.len()) > 0.1
     };
     gopher_bullets "gopher" "at most 90 % of the lines in lists" = |look| {
@@ -60,22 +65,18 @@ rules! {
         part(with, look.words.len()) < 0.8
     };
     gopher_stop_words "gopher" "two of the smallest words of English or Indonesian" = |look| {
-        let mut seen = [0u64; 2];
-        for word in look.words {
-            if STOP_WORDS.contains(&word.hash) && !seen.contains(&word.hash) {
-                seen = [seen[1], word.hash];
-            }
-        }
-        seen[0] == 0
+        let mut stop_words = look.words.iter().filter(|word| STOP_WORDS.contains(&word.hash));
+        let first = stop_words.next();
+        first.is_none_or(|first| stop_words.all(|word| word.hash == first.hash))
     };
     repetition_lines "repetition" "at most 30 % of the lines, 20 % of the text in lines, said before" =
         |look| repetition::pieces(look.text, "\n", 0.3, 0.2);
     repetition_paragraphs "repetition" "at most 30 % of the paragraphs, 20 % of the text in them, said before" =
         |look| repetition::pieces(look.text, "\n\n", 0.3, 0.2);
     repetition_top_gram "repetition" "no 2, 3 or 4 words that are 20, 18 or 16 % of the text" =
-        |look| repetition::top_gram(look.words);
+        |look| look.runs.borrow_mut().top_gram(look.words);
     repetition_grams "repetition" "at most 15 to 10 % of the text in 5 to 10 words said before" =
-        |look| repetition::grams(look.words);
+        |look| look.runs.borrow_mut().grams(look.words);
     fineweb_line_ends "fineweb" "12 % of the lines end like a sentence" = |look| {
         let is_whole = |line: &&str| line.ends_with(['.', '!', '?', '"', '”', '。', '！', '？']);
         part(lines(look.text).filter(is_whole).count(), lines(look.text).count()) < 0.12
@@ -156,9 +157,16 @@ impl Rules {
         Ok(Self(all))
     }
 
-    /// The first rule that a text breaks.
-    pub(crate) fn broken(self, text: &str, words: &[Word]) -> Option<&'static str> {
-        let look = Look { text, words };
+    /// The first rule that a text breaks. `runs` is room that is used for each.
+    pub(crate) fn broken(
+        self,
+        text: &str,
+        words: &[Word],
+        runs: &mut Runs,
+    ) -> Option<&'static str> {
+        runs.begin();
+        let runs = RefCell::new(runs);
+        let look = Look { text, words, runs };
         let mut asked = RULES
             .iter()
             .enumerate()

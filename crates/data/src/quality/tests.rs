@@ -17,7 +17,9 @@ fn good() -> String {
 fn broken(text: &str, set: &str) -> Option<&'static str> {
     let mut found = Vec::new();
     words(text, &mut found);
-    Rules::named(&[set]).unwrap().broken(text, &found)
+    Rules::named(&[set])
+        .unwrap()
+        .broken(text, &found, &mut Runs::default())
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Which language a text is in: trigrams of its first few thousand bytes, by `whatlang`.
+//! Which language a text is in: trigrams of its first few thousand bytes, as `whatlang` compares them.
+
+mod latin;
 
 use whatlang::Lang;
 
@@ -44,7 +46,25 @@ pub(crate) fn name(lang: Lang) -> &'static str {
 
 /// The language of a text where it is certain. A few words are not enough for that.
 pub(crate) fn detect(text: &str) -> Option<Lang> {
-    let info = whatlang::detect(beginning(text))?;
+    Detector::default().detect(text)
+}
+
+/// Tells languages of one text after the other.
+#[derive(Default)]
+pub(crate) struct Detector {
+    counter: latin::Counter,
+}
+
+impl Detector {
+    /// As [`detect`].
+    pub(crate) fn detect(&mut self, text: &str) -> Option<Lang> {
+        let text = beginning(text);
+        latin::detect(text, &mut self.counter).unwrap_or_else(|()| by_whatlang(text))
+    }
+}
+
+fn by_whatlang(text: &str) -> Option<Lang> {
+    let info = whatlang::detect(text)?;
     info.is_reliable().then(|| info.lang())
 }
 
@@ -59,6 +79,7 @@ fn beginning(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy as _;
 
     #[test]
     fn indonesian_and_english_are_told_apart() {
@@ -71,5 +92,58 @@ mod tests {
         assert_eq!(detect("ok"), None);
         assert_eq!(code("jav").map(name), Some("jv"));
         assert_eq!(beginning(&"é".repeat(2000)).len(), 2048);
+    }
+
+    /// Words of some languages, and letters that are written in more than one way, count for more than one, or
+    /// stand in no alphabet.
+    const PIECES: [&str; 24] = [
+        "the",
+        "and",
+        "yang",
+        "dengan",
+        "tidak",
+        "nicht",
+        "größer",
+        "être",
+        "mañana",
+        "Straße",
+        "İstanbul",
+        "ığdır",
+        "Łódź",
+        "không",
+        "được",
+        "Σας",
+        "привет",
+        "中国",
+        "“so”",
+        "–",
+        "K",
+        "e\u{301}",
+        "ʻokina",
+        "3.5",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn the_fast_way_says_what_whatlang_says(
+            words in proptest::collection::vec(
+                proptest::prop_oneof![
+                    4 => proptest::sample::select(&PIECES[..]).prop_map(str::to_owned),
+                    2 => "[a-zA-Z]{1,8}",
+                    1 => "[a-zà-ÿĀ-ſ]{1,6}",
+                    1 => "\\PC{0,3}",
+                ],
+                0..90,
+            ),
+            of in 1usize..90,
+        ) {
+            // Fewer different words make a text that is of some language.
+            let of = of.min(words.len()).max(1);
+            let text: Vec<&str> = (0..words.len()).map(|i| words[i * i % of].as_str()).collect();
+            let text = text.join(" ");
+            let mut detector = Detector::default();
+            proptest::prop_assert_eq!(detector.detect(&text), by_whatlang(beginning(&text)));
+            proptest::prop_assert_eq!(detector.detect(&text), by_whatlang(beginning(&text)));
+        }
     }
 }
