@@ -174,7 +174,7 @@ impl Store {
         rows.iter_mut().map(attachment).collect()
     }
 
-    /// Identities of all files of somebody that belong to a message, the oldest first.
+    /// Identities of all files of somebody that belong to messages of chats that stay, the oldest first.
     pub async fn attachment_ids(&self, user_id: &str) -> Result<Vec<String>> {
         let contains = self
             .db
@@ -182,10 +182,25 @@ impl Store {
             .contains("m.attachments", "attachments.id");
         let sql = format!(
             "SELECT id FROM attachments WHERE user_id = $1 AND EXISTS (SELECT 1 FROM messages m \
-             WHERE m.user_id = $1 AND m.attachments <> '[]' AND {contains}) ORDER BY created_at, id"
+             JOIN chats ON chats.id = m.chat_id WHERE m.user_id = $1 AND chats.temporary = 0 \
+             AND m.attachments <> '[]' AND {contains}) ORDER BY created_at, id"
         );
         let mut rows = self.db.fetch(&sql, values![user_id]).await?;
         rows.iter_mut().map(Row::text).collect()
+    }
+
+    /// Forgets files that came in this time and were never sent with a message.
+    pub async fn forget_unsent(&self, since: i64, before: i64) -> Result<u64> {
+        let contains = self
+            .db
+            .dialect()
+            .contains("m.attachments", "attachments.id");
+        let sql = format!(
+            "DELETE FROM attachments WHERE created_at >= $1 AND created_at < $2 AND NOT EXISTS \
+             (SELECT 1 FROM messages m WHERE m.user_id = attachments.user_id \
+             AND m.attachments <> '[]' AND {contains})"
+        );
+        self.db.execute(&sql, values![since, before]).await
     }
 
     /// Forgets those of somebody's files that belong to no message.

@@ -107,7 +107,7 @@ pub(super) fn bare_name(name: &str) -> ApiResult<String> {
 /// what is in it is not trusted.
 #[utoipa::path(get, path = "/api/attachments/{id}", tag = "attachments",
     params(("id" = String, Path, description = "the file")),
-    responses((status = 200, description = "the file", content_type = "application/octet-stream", body = Vec<u8>),
+    responses((status = 200, description = "the file; a picture under its own type", content_type = "application/octet-stream", body = Vec<u8>),
         (status = 304, description = "a picture that the client has"),
         (status = 404, description = "no such file", body = ErrorBody)))]
 pub(crate) async fn get(

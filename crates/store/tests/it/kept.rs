@@ -168,6 +168,13 @@ fn files_go_with_the_last_message_that_has_them() {
         show(&store, &ann.id, &one, "q2", &shared).await;
         show(&store, &ann.id, &two, "q1", &shared).await;
         show(&store, &ann.id, &two, "q2", &own).await;
+        show(&store, &ann.id, &fleeting, "q0", &unsent).await;
+        store
+            .delete_message(&ann.id, &fleeting, "q0")
+            .await
+            .unwrap();
+        assert!(!here(&unsent).await);
+        let unsent = picture(&store, &ann.id).await;
         let mut both = vec![shared.id.clone(), own.id.clone()];
         both.sort();
         let mut used = store.attachment_ids(&ann.id).await.unwrap();
@@ -187,6 +194,8 @@ fn files_go_with_the_last_message_that_has_them() {
         show(&store, &ann.id, &one, "q3", &kept).await;
         show(&store, &ann.id, &fleeting, "q1", &kept).await;
         show(&store, &ann.id, &fleeting, "q2", &brief).await;
+        let staying = store.attachment_ids(&ann.id).await.unwrap();
+        assert_eq!(staying, std::slice::from_ref(&kept.id));
         store.forget_temporary(now_ms() + 1).await.unwrap();
         assert!(here(&kept).await && !here(&brief).await);
 
@@ -197,6 +206,11 @@ fn files_go_with_the_last_message_that_has_them() {
         store.forget_unused(&ann.id, &ids).await.unwrap();
         assert!(here(&kept).await && !here(&unsent).await);
 
+        let unsent = picture(&store, &ann.id).await;
+        let now = now_ms() + 1;
+        assert_eq!(store.forget_unsent(now, now + 1).await.unwrap(), 0);
+        assert_eq!(store.forget_unsent(0, now).await.unwrap(), 1);
+        assert!(here(&kept).await && !here(&unsent).await);
         store.delete_user(&ann.id).await.unwrap();
         assert!(!here(&kept).await);
     });

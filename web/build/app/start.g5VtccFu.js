@@ -7,7 +7,7 @@ const element = document.getElementById('app');
 
 Promise.all([
 import("/app/immutable/entry/start.pOFc7XZ_.js"),
-import("/app/immutable/entry/app.xIR7WfUC.js")
+import("/app/immutable/entry/app.XzipRw3j.js")
 ]).then(([kit, app]) => {
 kit.start(app, element);
 });
