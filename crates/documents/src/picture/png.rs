@@ -67,7 +67,7 @@ fn chunk(kept: &mut Vec<u8>, name: [u8; 4], body: &[u8]) {
 }
 
 /// CRC-32, as PNG has it.
-pub(super) fn checksum(data: &[u8]) -> u32 {
+fn checksum(data: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for &byte in data {
         sum ^= u32::from(byte);

@@ -87,7 +87,7 @@ fn still(name: &[u8; 4], body: &[u8]) -> Result<Option<Size>> {
         b"VP8L" => {
             fields.expect(b"\x2f")?;
             let both = fields.u32_le()?;
-            ((both & 0x3fff) + 1, (both >> 14 & 0x3fff) + 1)
+            ((both & 0x3fff) + 1, ((both >> 14) & 0x3fff) + 1)
         }
         _ => return Ok(None),
     };

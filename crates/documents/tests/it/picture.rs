@@ -16,16 +16,9 @@ fn le(number: usize) -> [u8; 4] {
 
 /// What a camera writes: how it was held, and where.
 fn tiff(orientation: u8) -> Vec<u8> {
-    let place = [&b"\x25\x88\x04\0\x01\0\0\0\x26\0\0\0"[..]].concat();
+    let place = b"\x25\x88\x04\0\x01\0\0\0\x26\0\0\0";
     let held = [&b"\x12\x01\x03\0\x01\0\0\0"[..], &[orientation, 0, 0, 0]].concat();
-    [
-        &b"II*\0\x08\0\0\0\x02\0"[..],
-        &held,
-        &place,
-        &[0; 4],
-        SECRET,
-    ]
-    .concat()
+    [&b"II*\0\x08\0\0\0\x02\0"[..], &held, place, &[0; 4], SECRET].concat()
 }
 
 fn chunk(name: &[u8], body: &[u8]) -> Vec<u8> {
