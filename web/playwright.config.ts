@@ -24,9 +24,9 @@ const config: PlaywrightTestConfig<Options> = {
   projects: [
     { name: 'desktop-en', use: { ...desktop, locale: 'en-GB', language: 'en' }, testIgnore: /phone\.spec\.ts/ },
     // Each part in both languages and, where a phone shows it otherwise, in both sizes.
-    { name: 'desktop-id', use: { ...desktop, locale: 'id-ID', language: 'id' }, testMatch: /(?:chat|pages|accounts|models|oidc|passkeys|embed)\.spec\.ts/ },
+    { name: 'desktop-id', use: { ...desktop, locale: 'id-ID', language: 'id' }, testMatch: /(?:chat|pages|accounts|models|oidc|passkeys|embed|pictures)\.spec\.ts/ },
     { name: 'phone-en', use: { ...phone, locale: 'en-GB', language: 'en' }, testMatch: /(?:pages|phone)\.spec\.ts/ },
-    { name: 'phone-id', use: { ...phone, locale: 'id-ID', language: 'id' }, testMatch: /(?:pages|phone|files|keep|knowledge|tools)\.spec\.ts/ }
+    { name: 'phone-id', use: { ...phone, locale: 'id-ID', language: 'id' }, testMatch: /(?:pages|phone|files|pictures|keep|knowledge|tools)\.spec\.ts/ }
   ]
 };
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { resolve } from 'node:path';
 import { accessible } from './accessible';
 import { expect, test, translate } from './fixtures';
+import { png } from './picture';
 import { Server } from './server';
 
 const EXAMPLE = resolve(import.meta.dirname, '../../examples/embed/server.py');
@@ -122,6 +123,84 @@ test('a shop shows the chat to its people, in its colours, and each has an accou
     expect(problems).toEqual([]);
   } finally {
     child.kill();
+  }
+});
+
+test('a message that is sent when the session has just ended is sent, and what was typed is never lost', async ({ page, browser, language }) => {
+  const t = translate(language);
+  const owner = await browser.newContext();
+  const asOwner = async <R>(method: string, path: string, data?: unknown): Promise<R> => (await owner.request.fetch(`${server.url}/api${path}`, { method, headers: { 'x-terang': '1' }, data })).json() as R;
+  await asOwner('POST', '/login', { email: 'siti@example.org', password: PASSWORD });
+  const port = await free();
+  const origin = `http://127.0.0.1:${port}`;
+  const app = await asOwner<App>('POST', '/admin/embeds', { name: 'Warung', origins: [origin], algorithm: 'HS256' });
+  const child = await shop(app, port);
+  let bearer = '';
+  page.on('request', (asked) => {
+    bearer = asked.headers()['authorization'] ?? bearer;
+  });
+  /** The session ends, and the page knows nothing of it. */
+  const end = async () => {
+    const ended = await owner.request.fetch(`${server.url}/api/embed/session`, { method: 'DELETE', headers: { 'x-terang': '1', authorization: bearer } });
+    expect(ended.ok()).toBe(true);
+  };
+  try {
+    await page.goto(`${origin}/?as=ani`);
+    await page.locator('terang-chat').evaluate((element, lang) => element.setAttribute('lang', lang), language);
+    const frame = page.frameLocator('terang-chat iframe');
+    const field = frame.getByLabel(t('compose.label'), { exact: true });
+    const send = frame.getByRole('button', { name: t('compose.send') });
+    const answered = async () => {
+      const stop = frame.getByRole('button', { name: t('compose.stop') });
+      await stop.click({ timeout: 4_000 }).catch(async (error: unknown) => {
+        if ((await stop.count()) > 0) throw error;
+      });
+      await expect(frame.getByRole('button', { name: t('message.regenerate') }).last()).toBeEnabled({ timeout: 60_000 });
+    };
+    await expect(field).toBeVisible();
+
+    // The first message, which makes the chat; with a picture, which no address leads to here.
+    await end();
+    await frame.locator('form input[type=file]').setInputFiles({ name: 'warung.png', mimeType: 'image/png', buffer: png(300, 200) });
+    await expect(frame.getByRole('list', { name: t('compose.attachments') }).getByAltText('warung.png')).toBeVisible();
+    await field.fill('Berapa harga beras?');
+    await end();
+    await send.click();
+    await answered();
+    const picture = frame.locator('article').first().getByAltText('warung.png');
+    await expect.poll(() => picture.evaluate((image: HTMLImageElement) => [image.naturalWidth, image.src.startsWith('blob:')])).toEqual([300, true]);
+    await expect(frame.locator('article')).toHaveCount(2);
+
+    // Meanwhile the application has the token that it had, and says so again.
+    let asked = 0;
+    await page.route('**/token?as=*', async (route) => {
+      asked += 1;
+      await route.fulfill({ json: { token: await page.locator('terang-chat').getAttribute('token') } });
+    });
+    await end();
+    await field.fill('Dan gula?');
+    await send.click();
+    await answered();
+    expect(asked).toBe(1);
+    await expect(frame.locator('article')).toHaveCount(4);
+
+    // The application brings no token: the text is in the field, and is sent once there is one.
+    await page.unroute('**/token?as=*');
+    await page.route('**/token?as=*', (route) => route.fulfill({ status: 503, body: '' }));
+    await end();
+    await field.fill('Dan minyak?');
+    await send.click();
+    await expect(frame.getByRole('button', { name: t('compose.resend') })).toBeVisible({ timeout: 30_000 });
+    await expect(field).toHaveValue('Dan minyak?');
+    await page.unroute('**/token?as=*');
+    await frame.getByRole('button', { name: t('compose.resend') }).click();
+    await answered();
+    await expect(frame.locator('article')).toHaveCount(6);
+    await expect(frame.locator('article').nth(4)).toContainText('Dan minyak?');
+    await expect(field).toHaveValue('');
+  } finally {
+    child.kill();
+    await owner.close();
   }
 });
 

@@ -4,6 +4,7 @@
 //! - [`Format`]: what a file is, by what it holds and how it is called.
 //! - [`read()`]: from bytes to a [`Document`]; `text`, `html`, `pdf`, `docx` do it, each for its formats.
 //! - [`passages()`]: where a document is cut, by its structure and for the length that an encoder reads.
+//! - [`Picture`]: a picture as it is kept; looked at, and never decoded.
 //! - [`isolated`]: the same reading in a child process that may do nothing but compute, and not for long.
 //!
 //! Invariants: what is read is hostile. It ends in a text of bounded length or in a [`DocumentError`];
@@ -21,12 +22,17 @@ mod html;
 pub mod isolated;
 mod passages;
 mod pdf;
+mod picture;
 mod text;
 
 pub use document::{Document, Heading, PageStart};
 pub use error::{DocumentError, Result};
 pub use format::Format;
 pub use passages::{Passage, passages};
+pub use picture::{
+    PICTURE_BYTES_MAX, PICTURE_PIXELS_MAX, PICTURE_SIDE_MAX, Picture, PictureError, PictureKind,
+    is_called_a_picture,
+};
 
 /// Bytes of a file that is read.
 pub const FILE_BYTES_MAX: usize = 20 << 20;

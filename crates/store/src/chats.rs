@@ -1,7 +1,10 @@
 //! Chats: what stands in the list, apart from their messages.
 
+use std::collections::BTreeMap;
+
 use crate::db::{Row, values};
 use crate::error::{Result, StoreError};
+use crate::files::{forget_files, named_in};
 use crate::id::{new_id, now_ms};
 use crate::store::Store;
 
@@ -236,19 +239,37 @@ impl Store {
         self.chat(user_id, id).await
     }
 
-    /// Deletes a chat with its messages and shares.
+    /// Deletes a chat with its messages, its shares, and files that no other chat has.
     pub async fn delete_chat(&self, user_id: &str, id: &str) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        let lists = "SELECT attachments FROM messages WHERE chat_id = $1 AND user_id = $2 \
+                     AND attachments <> '[]'";
+        let mut rows = tx.fetch(lists, values![id, user_id]).await?;
+        let lists: Vec<String> = rows.iter_mut().map(Row::text).collect::<Result<_>>()?;
         let sql = "DELETE FROM chats WHERE id = $1 AND user_id = $2";
-        if self.db.execute(sql, values![id, user_id]).await? == 0 {
+        if tx.execute(sql, values![id, user_id]).await? == 0 {
             return Err(StoreError::NotFound);
         }
-        Ok(())
+        forget_files(self.db.dialect(), &mut tx, user_id, named_in(lists)).await?;
+        tx.commit().await
     }
 
-    /// Forgets temporary chats without a message since `before`.
+    /// Forgets temporary chats without a message since `before`, and their files.
     pub async fn forget_temporary(&self, before: i64) -> Result<u64> {
+        let mut tx = self.db.begin().await?;
+        let lists = "SELECT m.user_id, m.attachments FROM messages m JOIN chats ON chats.id = m.chat_id \
+                     WHERE chats.temporary = 1 AND chats.updated_at < $1 AND m.attachments <> '[]'";
+        let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for mut row in tx.fetch(lists, values![before]).await? {
+            files.entry(row.text()?).or_default().push(row.text()?);
+        }
         let sql = "DELETE FROM chats WHERE temporary = 1 AND updated_at < $1";
-        self.db.execute(sql, values![before]).await
+        let gone = tx.execute(sql, values![before]).await?;
+        for (user_id, lists) in files {
+            forget_files(self.db.dialect(), &mut tx, &user_id, named_in(lists)).await?;
+        }
+        tx.commit().await?;
+        Ok(gone)
     }
 
     /// Identities of all chats of somebody, the oldest first.

@@ -46,6 +46,14 @@ impl Dialect {
         }
     }
 
+    /// Whether a text holds another, each an expression.
+    pub(crate) fn contains(self, text: &str, part: &str) -> String {
+        match self {
+            Self::Sqlite => format!("INSTR({text}, {part}) > 0"),
+            Self::Postgres => format!("POSITION({part} IN {text}) > 0"),
+        }
+    }
+
     /// The query of the full-text index for words, all of which must occur, the last as a beginning.
     pub(crate) fn match_words(self, words: &[String]) -> String {
         let last = words.len().saturating_sub(1);

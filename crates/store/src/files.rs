@@ -1,6 +1,9 @@
 //! Attachments, and chats that are shown to others.
 
-use crate::db::{Row, values};
+use std::collections::BTreeSet;
+
+use crate::db::{Row, Tx, values};
+use crate::dialect::Dialect;
 use crate::error::{Result, StoreError};
 use crate::id::{new_id, now_ms};
 use crate::store::Store;
@@ -22,6 +25,8 @@ pub struct Attachment {
     pub bytes: i64,
     /// Characters of its text.
     pub text_chars: i64,
+    /// Of a picture, its width and its height.
+    pub pixels: Option<(i64, i64)>,
 }
 
 /// A file to be kept.
@@ -35,6 +40,8 @@ pub struct NewAttachment<'a> {
     pub data: Vec<u8>,
     /// What of it is read into a prompt.
     pub text: Option<&'a str>,
+    /// Of a picture, its width and its height.
+    pub pixels: Option<(u32, u32)>,
 }
 
 /// A chat that is shown to whoever has its link, as it was when it was shared.
@@ -61,7 +68,7 @@ pub struct SharedChat {
     pub content: String,
 }
 
-const ATTACHMENT: &str = "id, name, mime, bytes, COALESCE(LENGTH(text), 0)";
+const ATTACHMENT: &str = "id, name, mime, bytes, COALESCE(LENGTH(text), 0), width, height";
 
 fn attachment(row: &mut Row) -> Result<Attachment> {
     Ok(Attachment {
@@ -70,6 +77,7 @@ fn attachment(row: &mut Row) -> Result<Attachment> {
         mime: row.text()?,
         bytes: row.int()?,
         text_chars: row.int()?,
+        pixels: row.int_or_none()?.zip(row.int_or_none()?),
     })
 }
 
@@ -81,6 +89,31 @@ fn share(row: &mut Row) -> Result<Share> {
         title: row.text()?,
         created_at: row.int()?,
     })
+}
+
+/// The files that messages name, each once; `lists` are as they are kept.
+pub(crate) fn named_in(lists: impl IntoIterator<Item = String>) -> BTreeSet<String> {
+    let lists = lists.into_iter();
+    let ids = lists.map(|list| serde_json::from_str::<Vec<String>>(&list).unwrap_or_default());
+    ids.flatten().collect()
+}
+
+/// Files go with the last message that has them, which may be of another branch or another chat.
+pub(crate) async fn forget_files(
+    dialect: Dialect,
+    tx: &mut Tx,
+    user_id: &str,
+    ids: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<()> {
+    let contains = dialect.contains("m.attachments", "$1");
+    let sql = format!(
+        "DELETE FROM attachments WHERE id = $1 AND user_id = $2 AND NOT EXISTS (SELECT 1 FROM \
+         messages m WHERE m.user_id = $2 AND m.attachments <> '[]' AND {contains})"
+    );
+    for id in ids {
+        tx.execute(&sql, values![id.as_ref(), user_id]).await?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -98,8 +131,8 @@ impl Store {
         let id = new_id()?;
         self.db
             .execute(
-                "INSERT INTO attachments (id, user_id, name, mime, bytes, data, text, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO attachments (id, user_id, name, mime, bytes, data, text, width, \
+                 height, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 values![
                     &id,
                     user_id,
@@ -108,6 +141,8 @@ impl Store {
                     bytes,
                     new.data,
                     new.text,
+                    new.pixels.map(|(width, _)| i64::from(width)),
+                    new.pixels.map(|(_, height)| i64::from(height)),
                     now_ms()
                 ],
             )
@@ -127,16 +162,52 @@ impl Store {
         user_id: &str,
         chat_id: &str,
     ) -> Result<Vec<Attachment>> {
-        let contains = match self.db.dialect() {
-            crate::Dialect::Sqlite => "INSTR(m.attachments, attachments.id) > 0",
-            crate::Dialect::Postgres => "POSITION(attachments.id IN m.attachments) > 0",
-        };
+        let contains = self
+            .db
+            .dialect()
+            .contains("m.attachments", "attachments.id");
         let sql = format!(
             "SELECT {ATTACHMENT} FROM attachments WHERE user_id = $1 AND EXISTS (SELECT 1 FROM \
              messages m WHERE m.chat_id = $2 AND m.attachments <> '[]' AND {contains})"
         );
         let mut rows = self.db.fetch(&sql, values![user_id, chat_id]).await?;
         rows.iter_mut().map(attachment).collect()
+    }
+
+    /// Identities of all files of somebody that belong to messages of chats that stay, the oldest first.
+    pub async fn attachment_ids(&self, user_id: &str) -> Result<Vec<String>> {
+        let contains = self
+            .db
+            .dialect()
+            .contains("m.attachments", "attachments.id");
+        let sql = format!(
+            "SELECT id FROM attachments WHERE user_id = $1 AND EXISTS (SELECT 1 FROM messages m \
+             JOIN chats ON chats.id = m.chat_id WHERE m.user_id = $1 AND chats.temporary = 0 \
+             AND m.attachments <> '[]' AND {contains}) ORDER BY created_at, id"
+        );
+        let mut rows = self.db.fetch(&sql, values![user_id]).await?;
+        rows.iter_mut().map(Row::text).collect()
+    }
+
+    /// Forgets files that came in this time and were never sent with a message.
+    pub async fn forget_unsent(&self, since: i64, before: i64) -> Result<u64> {
+        let contains = self
+            .db
+            .dialect()
+            .contains("m.attachments", "attachments.id");
+        let sql = format!(
+            "DELETE FROM attachments WHERE created_at >= $1 AND created_at < $2 AND NOT EXISTS \
+             (SELECT 1 FROM messages m WHERE m.user_id = attachments.user_id \
+             AND m.attachments <> '[]' AND {contains})"
+        );
+        self.db.execute(&sql, values![since, before]).await
+    }
+
+    /// Forgets those of somebody's files that belong to no message.
+    pub async fn forget_unused(&self, user_id: &str, ids: &[String]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        forget_files(self.db.dialect(), &mut tx, user_id, ids).await?;
+        tx.commit().await
     }
 
     /// What one of somebody's files holds.

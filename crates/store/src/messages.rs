@@ -3,6 +3,7 @@
 use crate::chats::{CHAT, Chat, chat};
 use crate::db::{Row, Tx, values};
 use crate::error::{Result, StoreError};
+use crate::files::{forget_files, named_in};
 use crate::id::{new_id, now_ms};
 use crate::store::Store;
 
@@ -422,7 +423,8 @@ impl Store {
         Ok(cut)
     }
 
-    /// Deletes a message and all that follows it; gives the identities of what is gone.
+    /// Deletes a message and all that follows it, with files that no other has; gives the identities
+    /// of what is gone.
     pub async fn delete_message(
         &self,
         user_id: &str,
@@ -438,9 +440,14 @@ impl Store {
                    m.chat_id = $1 AND m.id = $2 UNION ALL SELECT m.id FROM messages m \
                    JOIN below ON m.parent_id = below.id WHERE m.chat_id = $1) \
                    DELETE FROM messages WHERE chat_id = $1 AND id IN (SELECT id FROM below) \
-                   RETURNING id";
-        let mut rows = tx.fetch(sql, values![chat_id, id]).await?;
-        let gone: Vec<String> = rows.iter_mut().map(Row::text).collect::<Result<_>>()?;
+                   RETURNING id, attachments";
+        let rows = tx.fetch(sql, values![chat_id, id]).await?;
+        let (mut gone, mut files) = (Vec::new(), Vec::new());
+        for mut row in rows {
+            gone.push(row.text()?);
+            files.push(row.text()?);
+        }
+        forget_files(self.db.dialect(), &mut tx, user_id, named_in(files)).await?;
         if chat.leaf_id.is_some_and(|leaf| gone.contains(&leaf)) {
             tx.execute(
                 "UPDATE chats SET leaf_id = $1 WHERE id = $2",

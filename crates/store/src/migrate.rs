@@ -5,13 +5,14 @@ use crate::error::{Result, StoreError};
 use crate::id::now_ms;
 
 /// Each entry leads from the schema before it to the next. One that was released is never changed.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
 ];
 
 /// Brings the schema up to date. Another process that starts at the same time waits.

@@ -37,6 +37,8 @@ class TerangChat extends HTMLElement {
 
   attributeChangedCallback(name: string): void {
     if (!this.isConnected) return;
+    // A page that sets its token means it, also where it is the one that it was.
+    if (name === 'token') this.given = null;
     if (name === 'src') this.open();
     else this.tell();
   }

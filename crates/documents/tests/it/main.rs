@@ -6,3 +6,4 @@ mod docx;
 #[cfg(unix)]
 mod isolated;
 mod pdf;
+mod picture;

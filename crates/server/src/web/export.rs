@@ -1,10 +1,13 @@
-//! Out again: one chat as Markdown or JSON, or everything of one's own in one stream.
+//! Out again: one chat as Markdown or JSON, or everything of one's own in one stream. Files stand before
+//! the chats that have them, so that who reads it from the beginning has each when it is named.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use terang_store::{Message, Role, StoreError, User};
@@ -15,12 +18,14 @@ use utoipa::IntoParams;
 use super::chats::{query, whole};
 use super::files::saved;
 use super::visitor::Person;
-use super::wire::{Assistant, Collection, Document, Folder, SavedPrompt};
+use super::wire::{Assistant, Attached, Collection, Document, Folder, SavedPrompt};
 use crate::app::App;
 use crate::error::{ApiError, ApiResult, ErrorBody};
 
 /// Parts on their way to the connection.
 const PARTS_WAITING: usize = 4;
+/// Bytes of a file that are written at once; a multiple of three, which base64 goes by.
+const FILE_PIECE: usize = 768 << 10;
 
 /// In which form.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -55,10 +60,16 @@ pub(crate) async fn chat(
     let store = &app.web.store;
     match query(wanted)?.format.unwrap_or_default() {
         Form::Json => {
-            let whole = whole(&app, &user.id, &id).await?;
-            let name = format!("{}.json", file_name(&whole.chat.title));
-            let text = json!({ "terang_export": 1, "chats": [whole] }).to_string();
-            Ok(saved(&name, "application/json", text.into()))
+            let chat = store.chat(&user.id, &id).await?;
+            let name = format!("{}.json", file_name(&chat.title));
+            let files = store.attachments_of_chat(&user.id, &id).await?;
+            let parts = Parts {
+                head: "{\"terang_export\":1".to_owned(),
+                files: files.into_iter().map(|file| file.id).collect(),
+                chats: vec![id],
+                documents: None,
+            };
+            Ok(saved(&name, "application/json", parts.into_body(app, user)))
         }
         Form::Markdown => {
             let chat = store.chat(&user.id, &id).await?;
@@ -157,60 +168,125 @@ pub(crate) async fn everything(
     let mut head = serde_json::to_string(&head).map_err(|e| ApiError::internal(e.to_string()))?;
     // The object goes on.
     head.pop();
-    head.push_str(",\"chats\":[\n");
-    let ids = store.chat_ids(&user.id).await?;
-    let documents = store.document_ids(&user.id).await?;
-    let (sender, receiver) = mpsc::channel(PARTS_WAITING);
-    tokio::spawn(async move { write(&app, &user, head, ids, documents, sender).await });
-    let body = Body::from_stream(ReceiverStream::new(receiver));
+    let parts = Parts {
+        head,
+        files: store.attachment_ids(&user.id).await?,
+        chats: store.chat_ids(&user.id).await?,
+        documents: Some(store.document_ids(&user.id).await?),
+    };
+    let body = parts.into_body(app, user);
     Ok(saved("terang-export.json", "application/json", body))
 }
 
 type Part = Result<Bytes, std::io::Error>;
 
-async fn write(
-    app: &App,
-    user: &User,
+/// Nobody reads any more, or something could not be read: what was written is not everything, and the
+/// stream has said so by breaking off.
+struct Ended;
+
+/// What is written, by identities; each is read when it is its turn.
+struct Parts {
+    /// An object without its end.
     head: String,
-    ids: Vec<String>,
-    documents: Vec<String>,
-    to: mpsc::Sender<Part>,
-) {
-    if to.send(Ok(head.into())).await.is_err() {
-        return;
+    files: Vec<String>,
+    chats: Vec<String>,
+    documents: Option<Vec<String>>,
+}
+
+impl Parts {
+    fn into_body(self, app: Arc<App>, user: User) -> Body {
+        let (sender, receiver) = mpsc::channel(PARTS_WAITING);
+        tokio::spawn(async move { self.write(&app, &user.id, &Writer(sender)).await });
+        Body::from_stream(ReceiverStream::new(receiver))
     }
-    let mut first = true;
-    for id in ids {
-        let part = match whole(app, &user.id, &id).await {
-            Ok(whole) => part(&whole, first),
-            // Deleted since the list was made.
-            Err(error) if error.status == 404 => continue,
-            // The stream breaks off, so that what came is not taken for everything.
-            Err(_) => Err(std::io::Error::other("the export broke off")),
-        };
-        let broken = part.is_err();
-        if to.send(part).await.is_err() || broken {
-            return;
+
+    async fn write(self, app: &App, user_id: &str, to: &Writer) -> Result<(), Ended> {
+        to.text(self.head).await?;
+        to.text(",\"attachments\":[\n").await?;
+        let mut first = true;
+        for id in self.files {
+            let file = app.web.store.attachment(user_id, &id).await;
+            let data = app.web.store.attachment_data(user_id, &id).await;
+            let read = file.and_then(|file| Ok((file, data?)));
+            if let Some((file, data)) = to.read(read).await? {
+                to.next(&mut first).await?;
+                to.file(file.into(), &data).await?;
+            }
         }
-        first = false;
-    }
-    if to.send(Ok("\n],\"documents\":[\n".into())).await.is_err() {
-        return;
-    }
-    let mut first = true;
-    for id in documents {
-        let part = match document(app, &user.id, &id).await {
-            Ok(document) => part(&document, first),
-            Err(StoreError::NotFound) => continue,
-            Err(_) => Err(std::io::Error::other("the export broke off")),
-        };
-        let broken = part.is_err();
-        if to.send(part).await.is_err() || broken {
-            return;
+        to.text("\n],\"chats\":[\n").await?;
+        let mut first = true;
+        for id in self.chats {
+            let read = whole(app, user_id, &id).await;
+            if let Some(whole) = to.read(read).await? {
+                to.next(&mut first).await?;
+                to.json(&whole).await?;
+            }
         }
-        first = false;
+        if let Some(documents) = self.documents {
+            to.text("\n],\"documents\":[\n").await?;
+            let mut first = true;
+            for id in documents {
+                let read = document(app, user_id, &id).await;
+                if let Some(document) = to.read(read).await? {
+                    to.next(&mut first).await?;
+                    to.json(&document).await?;
+                }
+            }
+        }
+        to.text("\n]}\n").await
     }
-    let _ = to.send(Ok("\n]}\n".into())).await;
+}
+
+struct Writer(mpsc::Sender<Part>);
+
+impl Writer {
+    async fn text(&self, text: impl Into<Bytes>) -> Result<(), Ended> {
+        self.0.send(Ok(text.into())).await.map_err(|_| Ended)
+    }
+
+    async fn json(&self, value: &impl Serialize) -> Result<(), Ended> {
+        match serde_json::to_string(value) {
+            Ok(text) => self.text(text).await,
+            Err(_) => self.break_off().await,
+        }
+    }
+
+    async fn next(&self, first: &mut bool) -> Result<(), Ended> {
+        if std::mem::take(first) {
+            return Ok(());
+        }
+        self.text(",\n").await
+    }
+
+    /// A file as one object, whose `data` comes in pieces: it is never in memory twice.
+    async fn file(&self, file: Attached, data: &[u8]) -> Result<(), Ended> {
+        let Ok(mut head) = serde_json::to_string(&file) else {
+            return self.break_off().await;
+        };
+        head.pop();
+        head.push_str(",\"data\":\"");
+        self.text(head).await?;
+        for piece in data.chunks(FILE_PIECE) {
+            self.text(STANDARD.encode(piece)).await?;
+        }
+        self.text("\"}").await
+    }
+
+    /// What was read; `None` where it was deleted since the list was made.
+    async fn read<T>(&self, read: Result<T, impl Into<ApiError>>) -> Result<Option<T>, Ended> {
+        match read.map_err(Into::into) {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if error.status == 404 => Ok(None),
+            Err(_) => self.break_off().await,
+        }
+    }
+
+    /// The stream breaks off, so that what came is not taken for everything.
+    async fn break_off<T>(&self) -> Result<T, Ended> {
+        let error = std::io::Error::other("the export broke off");
+        let _ = self.0.send(Err(error)).await;
+        Err(Ended)
+    }
 }
 
 /// A document with what was read of it; the files themselves are each downloaded where they are shown.
@@ -226,15 +302,6 @@ async fn document(app: &App, user_id: &str, id: &str) -> Result<ExportedDocument
     Ok(ExportedDocument {
         document: store.document(user_id, id).await?.into(),
         text: store.document_text(user_id, id).await?,
-    })
-}
-
-fn part(whole: &impl Serialize, first: bool) -> Part {
-    let text = serde_json::to_string(whole).map_err(std::io::Error::other)?;
-    Ok(if first {
-        text.into()
-    } else {
-        format!(",\n{text}").into()
     })
 }
 

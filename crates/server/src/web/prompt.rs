@@ -235,13 +235,20 @@ fn messages(instructions: &[Option<&str>], turns: Vec<Value>) -> Vec<Value> {
     messages
 }
 
-/// A message with the texts of its files before it.
+/// A message with its files before it: the text of each, and of a picture a line that says of it what
+/// the model can know.
 async fn with_files(app: &App, user_id: &str, message: &Message) -> ApiResult<String> {
     use std::fmt::Write as _;
+    let store = &app.web.store;
     let ids: Vec<String> = serde_json::from_str(&message.attachments).unwrap_or_default();
     let mut content = String::new();
     for id in ids {
-        let (name, text) = app.web.store.attachment_text(user_id, &id).await?;
+        let file = store.attachment(user_id, &id).await?;
+        if let Some(pixels) = file.pixels {
+            content.push_str(&picture(&file.name, &file.mime, pixels));
+            continue;
+        }
+        let (name, text) = store.attachment_text(user_id, &id).await?;
         // A fence longer than any in the text, so that the text cannot end it.
         let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
         let fence = "`".repeat(longest.max(2) + 1);
@@ -253,6 +260,14 @@ async fn with_files(app: &App, user_id: &str, message: &Message) -> ApiResult<St
     }
     content.push_str(&message.content);
     Ok(content)
+}
+
+/// No model here sees pictures. One that is told nothing of them makes up what is in them.
+fn picture(name: &str, mime: &str, (width, height): (i64, i64)) -> String {
+    format!(
+        "Picture: {name} ({mime}, {width} x {height} pixels). You cannot see this picture; you know \
+         only this line about it.\n\n"
+    )
 }
 
 /// The prompt, and what of the answer is there already, as tokens.
@@ -297,6 +312,15 @@ mod tests {
                 { "role": "assistant", "content": "c" },
                 { "role": "user", "content": "" },
             ])
+        );
+    }
+
+    #[test]
+    fn of_a_picture_one_line_is_told() {
+        assert_eq!(
+            picture("sawah pagi.jpg", "image/jpeg", (640, 480)),
+            "Picture: sawah pagi.jpg (image/jpeg, 640 x 480 pixels). You cannot see this picture; \
+             you know only this line about it.\n\n"
         );
     }
 

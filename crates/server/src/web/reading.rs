@@ -1,7 +1,7 @@
 //! Text out of what people upload. Parsers run in child processes, few at once for all people together.
 
 use axum::http::StatusCode;
-use terang_documents::{Document, DocumentError, Format, isolated};
+use terang_documents::{Document, DocumentError, Format, PictureError, isolated};
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, ApiResult};
@@ -79,12 +79,32 @@ pub(super) fn refused(name: &str, error: &DocumentError) -> ApiError {
         DocumentError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
+    told(status, error.code(), name, error)
+}
+
+/// The same for a picture.
+pub(super) fn refused_picture(name: &str, error: PictureError) -> ApiError {
+    let status = match error {
+        PictureError::TooLarge { .. } | PictureError::TooManyPixels { .. } => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        PictureError::Unsupported | PictureError::Damaged => StatusCode::BAD_REQUEST,
+    };
+    told(status, error.code(), name, &error)
+}
+
+fn told(
+    status: StatusCode,
+    code: &'static str,
+    name: &str,
+    error: &dyn std::error::Error,
+) -> ApiError {
     let kind = if status.is_server_error() {
         "server_error"
     } else {
         "invalid_request_error"
     };
-    let mut refused = ApiError::new(status, kind, Some(error.code()), format!("{name}: {error}"));
+    let mut refused = ApiError::new(status, kind, Some(code), format!("{name}: {error}"));
     refused.param = Some("name".to_owned());
     refused
 }

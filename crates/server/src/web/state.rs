@@ -20,6 +20,10 @@ const HASHING_MAX: usize = 2;
 pub(super) const ANSWER_LOST_MS: i64 = 30_000;
 /// Temporary chats are forgotten so long after their last message.
 const TEMPORARY_MS: i64 = 24 * 3_600_000;
+/// Files that were attached and never sent are forgotten so long after they came.
+const UNSENT_MS: i64 = 7 * 24 * 3_600_000;
+/// How much further back such files are looked for: not at all of them, each time.
+const UNSENT_LOOKED_AT_MS: i64 = 30 * 24 * 3_600_000;
 /// A session that is not used ends after this, and any after [`SESSION_MS`].
 pub(super) const SESSION_UNUSED_MS: i64 = 30 * 24 * 3_600_000;
 pub(super) const SESSION_MS: i64 = 180 * 24 * 3_600_000;
@@ -124,6 +128,9 @@ impl Web {
         let now = now_ms();
         self.store.cut_answers(now - ANSWER_LOST_MS).await?;
         self.store.forget_temporary(now - TEMPORARY_MS).await?;
+        let unsent = now - UNSENT_MS;
+        let since = unsent - UNSENT_LOOKED_AT_MS;
+        self.store.forget_unsent(since, unsent).await?;
         self.store.forget_expired(now - SESSION_UNUSED_MS).await?;
         self.store.forget_embed_sessions().await?;
         self.store.trim_audit().await

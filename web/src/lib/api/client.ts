@@ -71,6 +71,7 @@ async function send(method: string, path: string, body?: BodyInit, type?: string
   // A page of another origin cannot set this header without being asked first.
   const headers: Record<string, string> = { 'x-terang': '1' };
   if (type) headers['content-type'] = type;
+  const by = bearer;
   let response: Response;
   try {
     response = await fetchAs(`/api${path}`, { method, headers, body: body ?? null });
@@ -78,8 +79,10 @@ async function send(method: string, path: string, body?: BodyInit, type?: string
     throw new ApiError('the server cannot be reached', 0, 'offline');
   }
   if (response.ok) return response;
-  if (response.status === 401 && renew !== null && again && path !== '/embed/session' && (await renew())) {
-    return send(method, path, body, type, false);
+  if (response.status === 401 && renew !== null && again && path !== '/embed/session') {
+    // Another call may have brought a session meanwhile, which is not to be thrown away.
+    const renewed = (bearer !== null && bearer !== by) || (await renew());
+    if (renewed) return send(method, path, body, type, false);
   }
   const error = await failure(response);
   if (response.status === 401 && !ASKS_FOR_SECRETS.includes(path)) signedOut();
@@ -202,6 +205,8 @@ export const api = {
     const response = await send('POST', `/attachments?name=${id(file.name)}`, file, type);
     return (await response.json()) as T.Attachment;
   },
+
+  attachment: async (file: string): Promise<Blob> => (await send('GET', `/attachments/${id(file)}`)).blob(),
 
   prompts: () => list<T.Prompt>('/prompts', 'prompts'),
   createPrompt: (body: Omit<T.Prompt, 'id'>) => post<T.Prompt>('/prompts', body),

@@ -148,12 +148,16 @@ export type Assistants = {
 export type Attached = {
   /** Its size. */
   bytes: number;
+  /** Lines; null: it is no picture. */
+  height: number | null;
   /** Its identity. */
   id: string;
   /** Its type. */
   mime: string;
   /** Its name. */
   name: string;
+  /** Pixels of a line; null: it is no picture. */
+  width: number | null;
 };
 
 /** What was done. */
@@ -967,6 +971,8 @@ export type ToolTest = {
 export type Uploaded = {
   /** Its size. */
   bytes: number;
+  /** Lines; null: it is no picture. */
+  height: number | null;
   /** Its identity. */
   id: string;
   /** Its type. */
@@ -975,6 +981,8 @@ export type Uploaded = {
   name: string;
   /** Characters of its text, which is read into the prompt. */
   text_chars: number;
+  /** Pixels of a line; null: it is no picture. */
+  width: number | null;
 };
 
 /** What somebody used of a model on a day. */

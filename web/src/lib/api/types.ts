@@ -22,6 +22,7 @@ export type Model = S.WebModel;
 export type Chat = S.WebChat;
 export type Status = S.WebStatus;
 export type Attachment = S.Attached;
+export type Picture = Attachment & { width: number; height: number };
 export type Usage = S.WebUsage;
 export type Message = S.WebMessage;
 export type Source = S.Source;

@@ -6,7 +6,7 @@ import { t } from '../i18n/index.svelte';
 import { attempt, reason } from './toasts.svelte';
 
 /** Reasons for which the server refuses a document, of which there is a text in each language. */
-const WHY = ['unknown_format', 'picture', 'not_text', 'file_too_large', 'too_much_text', 'too_many_pages', 'unpacks_to_too_much', 'locked', 'damaged', 'no_text', 'too_slow', 'broke_off', 'unavailable'];
+const WHY = ['unknown_format', 'picture', 'picture_unsupported', 'picture_too_large', 'picture_too_many_pixels', 'picture_damaged', 'not_text', 'file_too_large', 'too_much_text', 'too_many_pages', 'unpacks_to_too_much', 'locked', 'damaged', 'no_text', 'too_slow', 'broke_off', 'unavailable'];
 
 /** Why a document cannot be read, by the server's word for it; else as the server says it. */
 export function whyUnread(code: string | null | undefined, said: string): string {

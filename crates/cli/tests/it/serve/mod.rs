@@ -233,6 +233,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     head: String,
     pub(super) body: String,
+    /// The body as it came.
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Response {
@@ -264,6 +266,7 @@ impl Response {
                 .unwrap_or(0),
             head,
             body: String::from_utf8_lossy(&body).into_owned(),
+            bytes: body,
         }
     }
 

@@ -3,7 +3,9 @@
 //! chat by chat, so that its size takes no memory.
 //!
 //! - `read`: from a file to one JSON value a chat, with limits. `tree`: from such a value to a chat.
+//! - `keep`: what is read into the store, files before the chats that have them.
 
+mod keep;
 mod read;
 mod tree;
 
@@ -12,9 +14,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use terang_store::{ImportedChat, Store};
 use tokio::sync::{Semaphore, mpsc};
 
+use self::keep::{Batch, NewFile};
+use self::read::Item;
 use super::upload;
 use super::visitor::Person;
 use super::wire::{Imported, Skipped};
@@ -31,7 +34,7 @@ const SKIPPED_MAX: usize = 200;
 static READING: Semaphore = Semaphore::const_new(2);
 
 /// Imports chats: ChatGPT's `conversations.json` or the archive with it, Open WebUI's JSON, or our own
-/// export.
+/// export, whose files come along.
 #[utoipa::path(post, path = "/api/import", tag = "export",
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "the file"),
     responses((status = 200, description = "what was imported", body = Imported),
@@ -46,33 +49,26 @@ pub(crate) async fn import(
         .acquire()
         .await
         .map_err(|_| ApiError::internal("no file can be read now"))?;
-    let (sender, receiver) = mpsc::channel(2);
+    // A file of an export is as large as any; no more of them wait than must.
+    let (sender, receiver) = mpsc::channel(1);
     let reader = tokio::task::spawn_blocking(move || scan(&file, &sender));
-    let kept = keep(&app.web.store, &user.id, receiver).await;
+    let kept = keep::all(&app, &user.id, receiver).await;
     // A reader whose chats nobody takes ends by itself.
     let read = reader
         .await
         .map_err(|_| ApiError::internal("the file could not be read"))?;
-    kept?;
-    Ok(json_body(&read?))
-}
-
-async fn keep(
-    store: &Store,
-    user_id: &str,
-    mut batches: mpsc::Receiver<Vec<ImportedChat>>,
-) -> ApiResult<()> {
-    while let Some(batch) = batches.recv().await {
-        store.import(user_id, &batch).await?;
-    }
-    Ok(())
+    let refused = kept?;
+    let mut imported = read?;
+    imported.skipped.extend(refused);
+    imported.skipped.truncate(SKIPPED_MAX);
+    Ok(json_body(&imported))
 }
 
 /// Reads the file, first to its end and then batch by batch into `to`.
-fn scan(file: &std::fs::File, to: &mpsc::Sender<Vec<ImportedChat>>) -> ApiResult<Imported> {
+fn scan(file: &std::fs::File, to: &mpsc::Sender<Batch>) -> ApiResult<Imported> {
     let mut found = 0;
-    read::chats(file, |_| {
-        found += 1;
+    read::items(file, |item| {
+        found += usize::from(matches!(item, Item::Chat(_)));
         Ok(())
     })?;
     if found == 0 {
@@ -88,13 +84,19 @@ fn scan(file: &std::fs::File, to: &mpsc::Sender<Vec<ImportedChat>>) -> ApiResult
     };
     let mut batch = Vec::new();
     let mut batched = 0;
-    let send = |batch: &mut Vec<ImportedChat>| {
-        let full = std::mem::take(batch);
-        to.blocking_send(full)
+    let send = |batch: Batch| {
+        to.blocking_send(batch)
             .map_err(|_| ApiError::internal("the chats could not be kept"))
     };
-    read::chats(file, |value| {
-        match tree::chat(value) {
+    read::items(file, |item| {
+        let read = match item {
+            Item::Chat(value) => tree::chat(value),
+            Item::File(value) => match NewFile::of(value) {
+                Ok(file) => return send(Batch::File(file)),
+                Err(refused) => Err(refused),
+            },
+        };
+        match read {
             Ok(chat) => {
                 imported.chats += 1;
                 imported.messages += chat.messages.len();
@@ -108,12 +110,12 @@ fn scan(file: &std::fs::File, to: &mpsc::Sender<Vec<ImportedChat>>) -> ApiResult
         }
         if batch.len() >= BATCH_CHATS || batched >= BATCH_MESSAGES {
             batched = 0;
-            send(&mut batch)?;
+            send(Batch::Chats(std::mem::take(&mut batch)))?;
         }
         Ok(())
     })?;
     if !batch.is_empty() {
-        send(&mut batch)?;
+        send(Batch::Chats(batch))?;
     }
     Ok(imported)
 }

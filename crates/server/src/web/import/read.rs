@@ -1,4 +1,4 @@
-//! From a file to one JSON value a chat. Limits hold for what comes out of an archive, not for what
+//! From a file to one JSON value a chat, and one a file that belongs to chats. Limits hold for what comes out of an archive, not for what
 //! its header promises, and for each chat by itself.
 
 use std::cell::Cell;
@@ -20,8 +20,16 @@ const ARCHIVE_FILES_MAX: usize = 100_000;
 /// ChatGPT's name of the file.
 const NAME: &str = "conversations.json";
 
-/// Gives each chat of the file to `take`.
-pub(super) fn chats(file: &File, take: impl FnMut(Value) -> ApiResult<()>) -> ApiResult<()> {
+/// What stands in an export.
+pub(super) enum Item {
+    /// A chat.
+    Chat(Value),
+    /// A file that belongs to messages of chats, of our own export alone; it stands before them.
+    File(Value),
+}
+
+/// Gives each chat and each file of the export to `take`.
+pub(super) fn items(file: &File, take: impl FnMut(Item) -> ApiResult<()>) -> ApiResult<()> {
     let mut file = file;
     let broken = |_: std::io::Error| ApiError::internal("the upload cannot be read again");
     let mut magic = [0; 4];
@@ -34,7 +42,7 @@ pub(super) fn chats(file: &File, take: impl FnMut(Value) -> ApiResult<()>) -> Ap
     json(BufReader::new(file), BYTES_MAX, take)
 }
 
-fn archive(file: &File, take: impl FnMut(Value) -> ApiResult<()>) -> ApiResult<()> {
+fn archive(file: &File, take: impl FnMut(Item) -> ApiResult<()>) -> ApiResult<()> {
     let wrong = |_| ApiError::bad("body: the archive is damaged");
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(wrong)?;
     if archive.len() > ARCHIVE_FILES_MAX {
@@ -95,7 +103,7 @@ impl<R: Read> Read for Limited<'_, R> {
 fn json(
     reader: impl Read,
     bytes_max: usize,
-    mut take: impl FnMut(Value) -> ApiResult<()>,
+    mut take: impl FnMut(Item) -> ApiResult<()>,
 ) -> ApiResult<()> {
     let (chat_left, exceeded) = (Cell::new(CHAT_BYTES_MAX), Cell::new(false));
     let reader = BufReader::new(Limited {
@@ -106,10 +114,11 @@ fn json(
     });
     let mut refused = None;
     let mut json = serde_json::Deserializer::from_reader(reader);
-    let file = Chats {
-        take: &mut |value| {
+    let file = Items {
+        of: Item::Chat,
+        take: &mut |item| {
             chat_left.set(CHAT_BYTES_MAX);
-            take(value).map_err(|error| refused = Some(error))
+            take(item).map_err(|error| refused = Some(error))
         },
     };
     let read = file.deserialize(&mut json).and_then(|()| json.end());
@@ -126,12 +135,13 @@ fn json(
     }
 }
 
-/// A list of chats, or an object with one.
-struct Chats<'a> {
-    take: &'a mut dyn FnMut(Value) -> Result<(), ()>,
+/// A list of chats or of files, or an object with them.
+struct Items<'a> {
+    of: fn(Value) -> Item,
+    take: &'a mut dyn FnMut(Item) -> Result<(), ()>,
 }
 
-impl<'de> DeserializeSeed<'de> for Chats<'_> {
+impl<'de> DeserializeSeed<'de> for Items<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -139,7 +149,7 @@ impl<'de> DeserializeSeed<'de> for Chats<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Chats<'_> {
+impl<'de> Visitor<'de> for Items<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
@@ -148,7 +158,7 @@ impl<'de> Visitor<'de> for Chats<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(value) = list.next_element::<Value>()? {
-            if (self.take)(value).is_err() {
+            if (self.take)((self.of)(value)).is_err() {
                 return Err(serde::de::Error::custom("refused"));
             }
         }
@@ -157,13 +167,18 @@ impl<'de> Visitor<'de> for Chats<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            if name == "chats" {
-                map.next_value_seed(Chats {
-                    take: &mut *self.take,
-                })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
+            let of = match name.as_str() {
+                "chats" => Item::Chat,
+                "attachments" => Item::File,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            map.next_value_seed(Items {
+                of,
+                take: &mut *self.take,
+            })?;
         }
         Ok(())
     }
@@ -178,8 +193,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let mut count = 0;
-        chats(&file, |_| {
-            count += 1;
+        items(&file, |item| {
+            count += usize::from(matches!(item, Item::Chat(_)));
             Ok(())
         })?;
         Ok(count)
@@ -199,7 +214,8 @@ mod tests {
     fn lists_objects_and_archives_are_read() {
         assert_eq!(count(b"[{}, {}]").unwrap(), 2);
         assert_eq!(
-            count(b"{\"terang_export\": 1, \"x\": [[1]], \"chats\": [{}, {}, {}]}").unwrap(),
+            count(b"{\"terang_export\": 1, \"x\": [[1]], \"attachments\": [{}], \"chats\": [{}, {}, {}]}")
+                .unwrap(),
             3
         );
         assert_eq!(

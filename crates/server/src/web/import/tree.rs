@@ -13,7 +13,7 @@ const MESSAGES_MAX: usize = 20_000;
 const TITLE_CHARS_MAX: usize = 200;
 
 /// A title, and why its chat cannot be imported.
-type Refused = (String, String);
+pub(super) type Refused = (String, String);
 
 /// A chat in any of the forms.
 #[derive(Default, Deserialize)]
@@ -63,6 +63,14 @@ struct Own {
     content: String,
     model: Option<String>,
     created_at: Option<f64>,
+    #[serde(default)]
+    attachments: Vec<Named>,
+}
+
+/// A file of our own export, by the identity that it had there.
+#[derive(Deserialize)]
+struct Named {
+    id: String,
 }
 
 /// A message on its way: `None` where there is nothing to keep.
@@ -72,6 +80,7 @@ struct Node {
     kept: Option<(Role, String)>,
     model: Option<String>,
     created_at: i64,
+    files: Vec<String>,
 }
 
 /// A chat of ours.
@@ -164,6 +173,7 @@ fn chatgpt(mapping: &Map<String, Value>) -> Vec<Node> {
                 .as_str()
                 .map(str::to_owned),
             created_at: message["create_time"].as_f64().map_or(0, milliseconds),
+            files: Vec::new(),
         }
     };
     mapping.iter().map(node).collect()
@@ -198,6 +208,7 @@ fn open_webui(messages: &Map<String, Value>) -> Vec<Node> {
             kept: kept.map(|role| (role, text.to_owned())),
             model: message["model"].as_str().map(str::to_owned),
             created_at: message["timestamp"].as_f64().map_or(0, milliseconds),
+            files: Vec::new(),
         }
     };
     messages.iter().map(node).collect()
@@ -214,6 +225,11 @@ fn own(message: Own) -> Node {
         kept: role.map(|role| (role, message.content)),
         model: message.model,
         created_at: message.created_at.map_or(0, milliseconds),
+        files: message
+            .attachments
+            .into_iter()
+            .map(|file| file.id)
+            .collect(),
     }
 }
 
@@ -285,7 +301,7 @@ fn arrange(nodes: &[Node], leaf: Option<&str>) -> (Vec<Message>, Option<String>)
             status: Status::Done,
             error: None,
             model: nodes[at].model.clone().filter(|_| *role == Role::Assistant),
-            attachments: "[]".to_owned(),
+            attachments: Value::from(nodes[at].files.clone()).to_string(),
             usage: None,
             sources: None,
             created_at: nodes[at].created_at,
@@ -372,10 +388,12 @@ mod tests {
         assert_eq!(got.messages[1].model.as_deref(), Some("m"));
         let ours = json!({ "chat": { "title": "own", "leaf_id": "a", "pinned": true },
             "messages": [{ "id": "a", "parent_id": null, "role": "user", "content": "Hi",
+                "attachments": [{ "id": "f", "name": "a.png" }],
                 "created_at": 1_700_000_000_000_i64 }] });
         let got = chat(ours).unwrap();
         assert_eq!((got.title.as_str(), got.pinned), ("own", true));
         assert_eq!(got.messages[0].created_at, 1_700_000_000_000);
+        assert_eq!(got.messages[0].attachments, "[\"f\"]");
     }
 
     #[test]

@@ -155,6 +155,10 @@ pub(crate) struct Attached {
     pub(crate) mime: String,
     /// Its size.
     pub(crate) bytes: i64,
+    /// Pixels of a line; null: it is no picture.
+    pub(crate) width: Option<i64>,
+    /// Lines; null: it is no picture.
+    pub(crate) height: Option<i64>,
 }
 
 impl From<store::Attachment> for Attached {
@@ -164,6 +168,8 @@ impl From<store::Attachment> for Attached {
             name: file.name,
             mime: file.mime,
             bytes: file.bytes,
+            width: file.pixels.map(|(width, _)| width),
+            height: file.pixels.map(|(_, height)| height),
         }
     }
 }

@@ -166,6 +166,10 @@ pub(crate) struct Uploaded {
     bytes: i64,
     /// Characters of its text, which is read into the prompt.
     text_chars: i64,
+    /// Pixels of a line; null: it is no picture.
+    width: Option<i64>,
+    /// Lines; null: it is no picture.
+    height: Option<i64>,
 }
 
 impl From<store::Attachment> for Uploaded {
@@ -176,6 +180,8 @@ impl From<store::Attachment> for Uploaded {
             mime: file.mime,
             bytes: file.bytes,
             text_chars: file.text_chars,
+            width: file.pixels.map(|(width, _)| width),
+            height: file.pixels.map(|(_, height)| height),
         }
     }
 }

@@ -10,6 +10,7 @@ mod matrix;
 mod models;
 mod oidc;
 mod passkeys;
+mod pictures;
 mod shortage;
 mod survival;
 mod tools;

@@ -1,0 +1,1 @@
+import"./HAuw5vJP.js";

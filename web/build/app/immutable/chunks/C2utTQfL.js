@@ -1,0 +1,1 @@
+import{Z as e,gt as t,vt as n}from"./nSS4nm8M.js";var r=new class{#e=n(null);get open(){return e(this.#e)}set open(e){t(this.#e,e)}},i=e=>new Promise(t=>{r.open?.answer(null),r.open={...e,answer:t}}),a=async(e,t,n)=>await i({title:e,text:t,action:n})!==null,o=(e,t,n,r,a=!1)=>i({title:e,label:t,value:n,action:r,long:a});export{a as n,r,o as t};

@@ -1,1 +1,0 @@
-import"./CF2qVaWi.js";

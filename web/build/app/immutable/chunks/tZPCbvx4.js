@@ -1,1 +1,0 @@
-import{X as e,_t as t,ht as n}from"./7k1Y6N9J.js";var r=new class{#e=t(null);get open(){return e(this.#e)}set open(e){n(this.#e,e)}},i=e=>new Promise(t=>{r.open?.answer(null),r.open={...e,answer:t}}),a=async(e,t,n)=>await i({title:e,text:t,action:n})!==null,o=(e,t,n,r,a=!1)=>i({title:e,label:t,value:n,action:r,long:a});export{a as n,r,o as t};
