@@ -10,6 +10,8 @@ mod forward;
 pub mod generate;
 mod head;
 mod layout;
+#[cfg(test)]
+mod pytorch_tests;
 mod rows;
 #[cfg(test)]
 pub(crate) mod tests;
