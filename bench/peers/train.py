@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SHAPES = ["6.45M", "31.6M"]
 MODES = [("f32", False), ("f32", True), ("bf16", False), ("bf16", True)]
+PRECISIONS = ["f32", "bf16"]
 
 
 def lines_of_json(command):
@@ -62,7 +63,7 @@ def main():
     found = {}
     for _ in range(options.rounds):
         for shape in options.shapes:
-            runs = [("terang f32", [*ours, shape, "--json"])]
+            runs = [("terang f32", [*ours, shape, "--json"]), ("terang bf16", [*ours, shape, "--bf16", "--json"])]
             for precision, is_compiled in MODES:
                 command = [python, HERE / "train_torch.py", shape, precision]
                 name = f"PyTorch {precision} {'compiled' if is_compiled else 'eager'}"
@@ -75,20 +76,29 @@ def main():
 
 
 def report(options, found):
-    """Medians, and ours against each of theirs."""
+    """Medians; each of PyTorch's modes against ours in the same precision, and ours against PyTorch's best."""
     middle = lambda key, field: statistics.median(result[field] for result in found[key])
     torch = next((r["torch"] for runs in found.values() for r in runs if "torch" in r), "not run")
     lines = [f"{datetime.date.today()}, {cpu_name()}, PyTorch {torch}, {options.rounds} rounds, medians", ""]
     lines += ["| shape | | tokens/s | ours / theirs | peak MiB | ours / theirs |", "| --- | --- | --- | --- | --- | --- |"]
     for shape in options.shapes:
-        own = (shape, "terang f32")
-        if own not in found:
-            continue
         for key in [key for key in found if key[0] == shape]:
+            own = (shape, f"terang {'bf16' if 'bf16' in key[1] else 'f32'}")
             speed, memory = middle(key, "tokens_per_s"), middle(key, "peak_rss_bytes")
-            ratios = [middle(own, "tokens_per_s") / speed, middle(own, "peak_rss_bytes") / memory]
-            lines.append(f"| {shape} | {key[1]} | {speed:.0f} | {ratios[0]:.2f} | {memory / 2**20:.0f} | {ratios[1]:.2f} |")
-        lines.append(f"| {shape} | share of our f32 limit | {middle(own, 'share_of_f32_limit'):.0%} | | | |")
+            ratios = ["", ""]
+            if own in found and own != key:
+                ratios = [f"{middle(own, 'tokens_per_s') / speed:.2f}", f"{middle(own, 'peak_rss_bytes') / memory:.2f}"]
+            lines.append(f"| {shape} | {key[1]} | {speed:.0f} | {ratios[0]} | {memory / 2**20:.0f} | {ratios[1]} |")
+        for precision in PRECISIONS:
+            own = (shape, f"terang {precision}")
+            theirs = [key for key in found if key[0] == shape and key[1].startswith(f"PyTorch {precision}")]
+            if own in found and theirs:
+                best = max(theirs, key=lambda key: middle(key, "tokens_per_s"))
+                ratio = middle(own, "tokens_per_s") / middle(best, "tokens_per_s")
+                lines.append(f"| {shape} | ours in {precision} / best of theirs ({best[1]}) | | {ratio:.2f} | | |")
+        if (shape, "terang f32") in found:
+            share = middle((shape, "terang f32"), "share_of_f32_limit")
+            lines.append(f"| {shape} | share of our f32 limit | {share:.0%} | | | |")
     print("\n".join(lines))
     if options.out:
         options.out.write_text("\n".join(lines) + "\n")

@@ -1,6 +1,6 @@
 //! Training steps (forward, backward and AdamW) of the shapes that peers are measured with, beside the
 //! machine's own f32 limit: `cargo bench -p terang-train`. Prints tokens a second and the share of the limit;
-//! `-- SHAPE --json` gives one shape as a line of JSON, with the process's peak memory.
+//! `-- SHAPE --bf16 --json` gives one shape as a line of JSON, in bf16, with the process's peak memory.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,6 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+use terang_kernels::gemm::Precision;
 use terang_kernels::{Cpu, ThreadPool, limits};
 use terang_model::Config;
 use terang_train::decoder::{Decoder, MicroBatch};
@@ -27,6 +28,12 @@ const STEPS: usize = 7;
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
+    let is_bf16 = arguments.iter().any(|argument| argument == "--bf16");
+    let (precision, precision_name) = if is_bf16 {
+        (Precision::Bf16, "bf16")
+    } else {
+        (Precision::F32, "f32")
+    };
     let wanted = |name: &str| {
         let named = SHAPES
             .iter()
@@ -45,7 +52,9 @@ fn main() {
             "max_position_embeddings": sequence, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
         });
         let config = Config::from_hf_json(Path::new("config.json"), &config.to_string()).unwrap();
-        let mut decoder = Decoder::new(&config, cpu, Arc::clone(&pool), false).unwrap();
+        let mut decoder = Decoder::new(&config, cpu, Arc::clone(&pool), false)
+            .unwrap()
+            .with_precision(precision);
         let table = decoder.layout().table.clone();
         let mut parameters = decoder.layout().initial(1);
         let mut optimizer = Optimizer::new(&Settings::default(), &table);
@@ -62,13 +71,17 @@ fn main() {
         let mut seconds: Vec<f64> = (0..=STEPS)
             .map(|_| {
                 let start = Instant::now();
+                decoder.hold_weights();
                 for part in 0..parts {
                     let own = if part == 0 { &mut sum } else { &mut gradient };
                     decoder.loss_and_gradient(&parameters, &batch, own);
                     if part > 0 {
-                        terang_kernels::rows::add(cpu, &mut sum, &gradient);
+                        terang_kernels::rows::for_rows(&pool, sum.len(), &mut sum, |range, sum| {
+                            terang_kernels::rows::add(cpu, sum, &gradient[range]);
+                        });
                     }
                 }
+                decoder.release_weights();
                 let found = Gradient::new(cpu, &pool, &sum);
                 optimizer.step(cpu, &pool, &table, &mut parameters, found, 1e-4);
                 start.elapsed().as_secs_f64()
@@ -86,6 +99,7 @@ fn main() {
         if json {
             let line = serde_json::json!({
                 "shape": name, "parameters": parameters.len(), "cpu": cpu.name(), "threads": threads,
+                "precision": precision_name,
                 "tokens_per_s": tokens / median, "best_tokens_per_s": tokens / best,
                 "share_of_f32_limit": share, "f32_limit_flops": peak, "peak_rss_bytes": peak_rss(),
             });
@@ -93,7 +107,7 @@ fn main() {
             continue;
         }
         println!(
-            "{name} ({} parameters, {}, {threads} threads): {:.0} tokens/s (best {:.0}), {:.1} of {:.1} GFLOP/s, {:.0}% (best {:.0}%)",
+            "{name} {precision_name} ({} parameters, {}, {threads} threads): {:.0} tokens/s (best {:.0}), {:.1} of {:.1} GFLOP/s, {:.0}% (best {:.0}%)",
             parameters.len(),
             cpu.name(),
             tokens / median,

@@ -8,6 +8,7 @@
 //! The blocks are those of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication",
 //! 2008): a panel of `B` stays in the first-level cache while rows of `A` pass it.
 
+pub mod bf16;
 mod pack;
 mod tile;
 
@@ -59,6 +60,16 @@ impl<'a> View<'a> {
             "{name}: {rows} x {cols} does not fit"
         );
     }
+}
+
+/// What the numbers of a product are rounded to before they are multiplied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// They stay as they are: [`gemm`].
+    #[default]
+    F32,
+    /// bf16, summed in single precision: [`bf16::gemm`].
+    Bf16,
 }
 
 /// What a product begins with.

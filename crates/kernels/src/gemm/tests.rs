@@ -2,7 +2,13 @@ use super::*;
 use proptest::prelude::*;
 
 /// A matrix of that many rows and columns, some elements apart, or its transpose in memory.
-fn matrix(rows: usize, cols: usize, gap: usize, flip: bool, seed: u32) -> (Vec<f32>, bool, usize) {
+pub(super) fn matrix(
+    rows: usize,
+    cols: usize,
+    gap: usize,
+    flip: bool,
+    seed: u32,
+) -> (Vec<f32>, bool, usize) {
     let (outer, inner) = if flip { (cols, rows) } else { (rows, cols) };
     let stride = inner + gap;
     let mut state = seed.wrapping_mul(2_654_435_761) | 1;
@@ -17,7 +23,7 @@ fn matrix(rows: usize, cols: usize, gap: usize, flip: bool, seed: u32) -> (Vec<f
     (data, flip, stride)
 }
 
-fn view(matrix: &(Vec<f32>, bool, usize)) -> View<'_> {
+pub(super) fn view(matrix: &(Vec<f32>, bool, usize)) -> View<'_> {
     let view = View::rows(&matrix.0, matrix.2);
     if matrix.1 { view.transposed() } else { view }
 }

@@ -96,6 +96,21 @@ impl Simd for Avx2 {
         [widen_e8m0_half(p), widen_e8m0_half(p.add(8))]
     }
     #[inline(always)]
+    unsafe fn f_load_bf16_pairs(p: *const u32) -> [Self::F; 2] {
+        let upper = _mm256_set1_epi32(-0x1_0000);
+        let pairs = load2(p.cast());
+        let mut out = [Self::f_splat(0.0); 2];
+        for i in 0..2 {
+            out[0][i] = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs[i]));
+            out[1][i] = _mm256_castsi256_ps(_mm256_and_si256(pairs[i], upper));
+        }
+        out
+    }
+    #[inline(always)]
+    unsafe fn f_add(a: Self::F, b: Self::F) -> Self::F {
+        [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
+    }
+    #[inline(always)]
     unsafe fn f_mul(a: Self::F, b: Self::F) -> Self::F {
         [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
     }

@@ -59,6 +59,19 @@ impl Simd for Avx512 {
         _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny))
     }
     #[inline(always)]
+    unsafe fn f_load_bf16_pairs(p: *const u32) -> [__m512; 2] {
+        let pairs = _mm512_loadu_si512(p.cast());
+        let odd = _mm512_and_si512(pairs, _mm512_set1_epi32(-0x1_0000));
+        [
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)),
+            _mm512_castsi512_ps(odd),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn f_add(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(a, b)
+    }
+    #[inline(always)]
     unsafe fn f_mul(a: __m512, b: __m512) -> __m512 {
         _mm512_mul_ps(a, b)
     }
@@ -147,5 +160,44 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn dot_i16(acc: __m512i, x: __m512i, y: __m512i) -> __m512i {
         _mm512_dpwssd_epi32(acc, x, y)
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(tile: *mut u32) {
+        let mut x = [_mm512_setzero_si512(); 16];
+        for i in 0..16 {
+            x[i] = _mm512_loadu_si512(tile.add(16 * i).cast());
+        }
+        // Within 128-bit lanes first: row `4i + j` then has, in lane `l`, column `4l + j` of four rows.
+        for i in (0..16).step_by(4) {
+            let (a, b) = (
+                _mm512_unpacklo_epi32(x[i], x[i + 1]),
+                _mm512_unpackhi_epi32(x[i], x[i + 1]),
+            );
+            let (c, d) = (
+                _mm512_unpacklo_epi32(x[i + 2], x[i + 3]),
+                _mm512_unpackhi_epi32(x[i + 2], x[i + 3]),
+            );
+            x[i] = _mm512_unpacklo_epi64(a, c);
+            x[i + 1] = _mm512_unpackhi_epi64(a, c);
+            x[i + 2] = _mm512_unpacklo_epi64(b, d);
+            x[i + 3] = _mm512_unpackhi_epi64(b, d);
+        }
+        for j in 0..4 {
+            let (a, b, c, d) = (x[j], x[j + 4], x[j + 8], x[j + 12]);
+            let even = _mm512_shuffle_i32x4::<0x88>(a, b);
+            let odd = _mm512_shuffle_i32x4::<0xdd>(a, b);
+            let even_low = _mm512_shuffle_i32x4::<0x88>(c, d);
+            let odd_low = _mm512_shuffle_i32x4::<0xdd>(c, d);
+            let rows = [
+                _mm512_shuffle_i32x4::<0x88>(even, even_low),
+                _mm512_shuffle_i32x4::<0x88>(odd, odd_low),
+                _mm512_shuffle_i32x4::<0xdd>(even, even_low),
+                _mm512_shuffle_i32x4::<0xdd>(odd, odd_low),
+            ];
+            for (lane, row) in rows.into_iter().enumerate() {
+                _mm512_storeu_si512(tile.add(16 * (4 * lane + j)).cast(), row);
+            }
+        }
     }
 }

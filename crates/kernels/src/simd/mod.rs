@@ -52,6 +52,9 @@ pub(crate) trait Simd: Copy {
     /// Block scales stored as the 8-bit exponents of MXFP4, halved (its table holds doubled
     /// values): `2^(e - 128)`.
     unsafe fn f_load_e8m0_half(p: *const u8) -> Self::F;
+    /// 16 pairs of bf16 numbers: those in the lower halves, and those in the upper ones.
+    unsafe fn f_load_bf16_pairs(p: *const u32) -> [Self::F; 2];
+    unsafe fn f_add(a: Self::F, b: Self::F) -> Self::F;
     unsafe fn f_mul(a: Self::F, b: Self::F) -> Self::F;
     /// `a * b + c`, rounded once.
     unsafe fn f_fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
@@ -89,6 +92,17 @@ pub(crate) trait Simd: Copy {
     unsafe fn dot_i8(acc: Self::I, w: Self::B, a: Self::B) -> Self::I;
     /// Adds to each lane the two products of 16-bit pairs; each sum fits 32 bits.
     unsafe fn dot_i16(acc: Self::I, x: Self::B, y: Self::B) -> Self::I;
+
+    /// Swaps rows and columns of 16 x 16 elements.
+    #[inline(always)]
+    unsafe fn transpose(tile: *mut u32) {
+        for i in 0..LANES {
+            for j in 0..i {
+                // SAFETY: the caller gives that many elements.
+                unsafe { tile.add(i * LANES + j).swap(tile.add(j * LANES + i)) };
+            }
+        }
+    }
 }
 
 /// Bytes of a cache line.

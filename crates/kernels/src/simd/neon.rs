@@ -127,6 +127,18 @@ impl Simd for Neon {
         })
     }
     #[inline(always)]
+    unsafe fn f_load_bf16_pairs(p: *const u32) -> [Self::F; 2] {
+        let upper = vdupq_n_u32(0xffff_0000);
+        [
+            four!(I => vreinterpretq_f32_u32(vshlq_n_u32::<16>(vld1q_u32(p.add(4 * I))))),
+            four!(I => vreinterpretq_f32_u32(vandq_u32(vld1q_u32(p.add(4 * I)), upper))),
+        ]
+    }
+    #[inline(always)]
+    unsafe fn f_add(a: Self::F, b: Self::F) -> Self::F {
+        four!(I => vaddq_f32(a[I], b[I]))
+    }
+    #[inline(always)]
     unsafe fn f_mul(a: Self::F, b: Self::F) -> Self::F {
         four!(I => vmulq_f32(a[I], b[I]))
     }

@@ -10,8 +10,8 @@ use crate::gemm::{Size, Start, View, Workspace, gemm};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::rows::{rotate, tree_sum};
+use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// Queries whose scores are held at once.
 const QUERIES: usize = 128;
@@ -321,18 +321,21 @@ fn tasks(
 ) {
     let n_kv_heads = input.shape.n_kv_heads;
     let single = ThreadPool::new(1);
-    let scratches: Vec<Mutex<Scratch>> = (0..pool.threads()).map(|_| Mutex::default()).collect();
-    pool.for_chunks(input.documents.len() * n_kv_heads, 1, |worker, range| {
-        let mut scratch = scratches[worker]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for index in range {
-            let tokens = &input.documents[index / n_kv_heads];
-            if !tokens.is_empty() {
-                task(&single, &mut scratch, tokens, index % n_kv_heads);
+    pool.for_chunks(input.documents.len() * n_kv_heads, 1, |_, range| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for index in range {
+                let tokens = &input.documents[index / n_kv_heads];
+                if !tokens.is_empty() {
+                    task(&single, scratch, tokens, index % n_kv_heads);
+                }
             }
-        }
+        });
     });
+}
+
+thread_local! {
+    /// Kept from one layer to the next: memory that is new has to be cleared by the system first.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Attention<'_> {

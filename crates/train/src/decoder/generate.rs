@@ -1,7 +1,8 @@
 //! Continuations of several texts at once, by the weights as they are at that step of training.
 //!
 //! One position at a time: products have a row for each text, keys and values are kept. Each text's logits
-//! depend on its own tokens alone, so that company changes nothing.
+//! depend on its own tokens alone, so that company changes nothing. Products are in single precision, whatever
+//! the precision of steps.
 
 use super::Decoder;
 use super::rows::{gate, norm};
@@ -117,7 +118,7 @@ impl Decoder {
                 &mut normed,
             );
             self.products
-                .forward(&normed, weights(&ranges.qkv), d, &mut qkv, Start::Zero);
+                .forward_of_few(&normed, weights(&ranges.qkv), d, &mut qkv, Start::Zero);
             let rows = qkv
                 .chunks_exact_mut(qkv_width)
                 .zip(attended.chunks_exact_mut(q_width));
@@ -138,7 +139,7 @@ impl Decoder {
             }
             let output = weights(&ranges.output);
             self.products
-                .forward(&attended, output, q_width, &mut stream, Start::Add);
+                .forward_of_few(&attended, output, q_width, &mut stream, Start::Add);
             norm(
                 cpu,
                 &pool,
@@ -149,10 +150,15 @@ impl Decoder {
             );
             let both = weights(&ranges.gate_up);
             self.products
-                .forward(&normed, both, d, &mut gate_up, Start::Zero);
+                .forward_of_few(&normed, both, d, &mut gate_up, Start::Zero);
             gate(cpu, &pool, &gate_up, ffn, &mut gated);
-            self.products
-                .forward(&gated, weights(&ranges.down), ffn, &mut stream, Start::Add);
+            self.products.forward_of_few(
+                &gated,
+                weights(&ranges.down),
+                ffn,
+                &mut stream,
+                Start::Add,
+            );
         }
         stream
     }
@@ -210,7 +216,7 @@ impl Decoder {
         let mut logits = vec![0.0; rows.len() * self.config.vocab_size];
         let head = &parameters[self.layout.head.clone()];
         self.products
-            .forward(&normed, head, d, &mut logits, Start::Zero);
+            .forward_of_few(&normed, head, d, &mut logits, Start::Zero);
         logits
     }
 }

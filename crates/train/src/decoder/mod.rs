@@ -10,6 +10,7 @@ mod forward;
 pub mod generate;
 mod head;
 mod layout;
+mod products;
 #[cfg(test)]
 mod pytorch_tests;
 mod rows;
@@ -20,9 +21,10 @@ pub(crate) use layout::normal;
 pub use layout::{Kind, Layout, Table, Tensor};
 
 use crate::Result;
+use products::Products;
 use std::ops::Range;
 use std::sync::Arc;
-use terang_kernels::gemm::{Size, Start, View, Workspace, gemm};
+use terang_kernels::gemm::Precision;
 use terang_kernels::training::Shape;
 use terang_kernels::{Cpu, ThreadPool};
 use terang_model::Config;
@@ -67,85 +69,6 @@ pub struct Decoder {
     recompute: bool,
     /// Weight of the squared logarithm of the sum of exponentials (PaLM's z-loss).
     z_loss: f32,
-}
-
-/// Products on the threads of a decoder.
-#[derive(Debug)]
-struct Products {
-    cpu: Cpu,
-    pool: Arc<ThreadPool>,
-    workspace: Workspace,
-}
-
-impl Products {
-    /// `c = x W^T` (or `c += …`) for rows of `inputs`, `W` being `[outputs, inputs]`.
-    fn forward(&mut self, x: &[f32], w: &[f32], inputs: usize, c: &mut [f32], start: Start) {
-        let size = Size {
-            m: x.len() / inputs,
-            n: w.len() / inputs,
-            k: inputs,
-        };
-        let w = View::rows(w, inputs).transposed();
-        self.run(size, View::rows(x, inputs), w, c, start);
-    }
-
-    /// `dx = dy W`.
-    fn input_gradient(
-        &mut self,
-        dy: &[f32],
-        w: &[f32],
-        inputs: usize,
-        dx: &mut [f32],
-        start: Start,
-    ) {
-        let outputs = w.len() / inputs;
-        let size = Size {
-            m: dy.len() / outputs,
-            n: inputs,
-            k: outputs,
-        };
-        self.run(
-            size,
-            View::rows(dy, outputs),
-            View::rows(w, inputs),
-            dx,
-            start,
-        );
-    }
-
-    /// `dW = dy^T x`, summed over the tokens in ascending order.
-    fn weight_gradient(
-        &mut self,
-        dy: &[f32],
-        x: &[f32],
-        inputs: usize,
-        dw: &mut [f32],
-        start: Start,
-    ) {
-        let tokens = x.len() / inputs;
-        let outputs = dy.len() / tokens;
-        let size = Size {
-            m: outputs,
-            n: inputs,
-            k: tokens,
-        };
-        let dy = View::rows(dy, outputs).transposed();
-        self.run(size, dy, View::rows(x, inputs), dw, start);
-    }
-
-    fn run(&mut self, size: Size, a: View<'_>, b: View<'_>, c: &mut [f32], start: Start) {
-        gemm(
-            self.cpu,
-            &self.pool,
-            &mut self.workspace,
-            size,
-            a,
-            b,
-            c,
-            size.n,
-            start,
-        );
-    }
 }
 
 /// What the backward pass needs of a layer's forward pass.
@@ -210,11 +133,7 @@ impl Decoder {
             config: config.clone(),
             layout,
             shape,
-            products: Products {
-                cpu,
-                pool,
-                workspace: Workspace::new(),
-            },
+            products: Products::new(cpu, pool),
             rope,
             acts: Activations::default(),
             recompute,
@@ -227,6 +146,24 @@ impl Decoder {
     pub fn with_z_loss(mut self, z_loss: f32) -> Self {
         self.z_loss = z_loss;
         self
+    }
+
+    /// With products in that precision; all else stays in single precision.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.products.precision = precision;
+        self
+    }
+
+    /// Parameters that are handed in will not change until [`Self::release_weights`]: what is made of them
+    /// for products is made once.
+    pub fn hold_weights(&mut self) {
+        self.products.hold();
+    }
+
+    /// Parameters may change again.
+    pub fn release_weights(&mut self) {
+        self.products.release();
     }
 
     /// Where the parameters lie.

@@ -19,6 +19,9 @@ pub struct Recipe {
     /// Of the initial values, and of the order of the data.
     #[serde(default)]
     pub seed: u64,
+    /// The precision of matrix products in steps.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
     /// The tokenizer; a model that training begins from has its own.
     #[serde(default)]
     pub tokenizer: Tokenizer,
@@ -36,6 +39,35 @@ pub struct Recipe {
     /// How often it is saved.
     #[serde(default)]
     pub checkpoint: Keep,
+}
+
+/// What the numbers of matrix products are rounded to; all else is in single precision always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bf16, which processors with AMX multiply several times as fast; sums are in single precision.
+    Bf16,
+}
+
+impl Precision {
+    /// The numerics profile that fixes every bit of a run.
+    pub const fn profile(self) -> &'static str {
+        match self {
+            Self::F32 => "terang-train-f32-1",
+            Self::Bf16 => "terang-train-bf16-1",
+        }
+    }
+
+    /// As the kernels call it.
+    pub const fn of_products(self) -> terang_kernels::gemm::Precision {
+        match self {
+            Self::F32 => terang_kernels::gemm::Precision::F32,
+            Self::Bf16 => terang_kernels::gemm::Precision::Bf16,
+        }
+    }
 }
 
 /// A low-rank adapter (LoRA, arXiv:2106.09685).

@@ -48,6 +48,16 @@ fn wrong_recipes_are_refused_by_name() {
             "did you mean learning_rate?",
         ),
         (
+            "name = \"x\"",
+            "name = \"x\"\nprecision = \"bf61\"",
+            "did you mean bf16?",
+        ),
+        (
+            "name = \"x\"",
+            "name = \"x\"\nprecisoin = \"bf16\"",
+            "did you mean precision?",
+        ),
+        (
             "data = [\"text\"]",
             "data = [\"texd\"]",
             "did you mean text?",
@@ -135,4 +145,17 @@ fn settings_of_answers_are_checked() {
         "[stage.grpo]\ntemperature = -1\nanswer_tokens = 8\n",
     ));
     assert!(error.contains("grpo.temperature: found -1"), "{error}");
+}
+
+/// What recipes without the field were saved as stays the same text.
+#[test]
+fn single_precision_is_what_a_recipe_without_one_means() {
+    let path = Path::new("r.toml");
+    let recipe = Recipe::parse(path, GOOD).unwrap();
+    assert_eq!(recipe.precision, Precision::F32);
+    assert!(!toml::to_string(&recipe).unwrap().contains("precision"));
+    let recipe = Recipe::parse(path, &format!("precision = \"bf16\"\n{GOOD}")).unwrap();
+    assert_eq!(recipe.precision.profile(), "terang-train-bf16-1");
+    let again = Recipe::parse(path, &toml::to_string(&recipe).unwrap()).unwrap();
+    assert_eq!(again, recipe);
 }

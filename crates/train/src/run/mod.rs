@@ -210,6 +210,12 @@ fn begin(
         return Ok((prepared.manifest.clone(), None, numbers));
     };
     let (manifest, digest, numbers) = checkpoint::load(&latest, prepared.table(layout))?;
+    if manifest.profile != prepared.manifest.profile {
+        return Err(TrainError::OtherRecipe {
+            path: latest,
+            what: "the precision",
+        });
+    }
     if manifest.recipe != prepared.manifest.recipe {
         return Err(TrainError::OtherRecipe {
             path: latest,

@@ -198,7 +198,7 @@ pub(super) fn prepare(
             format: "terang-checkpoint-1".to_owned(),
             name: recipe.name.clone(),
             made_by: format!("terang {}", env!("CARGO_PKG_VERSION")),
-            profile: "terang-train-f32-1".to_owned(),
+            profile: recipe.precision.profile().to_owned(),
             recipe: recipe_text,
             data: records,
             stage: 0,

@@ -98,7 +98,8 @@ pub(super) fn train(
             Arc::clone(&pool),
             stage.recompute,
         )?
-        .with_z_loss(stage.z_loss);
+        .with_z_loss(stage.z_loss)
+        .with_precision(shared.recipe.precision.of_products());
         let mut correction = Correction::of(shared);
         let is_first = collective.rank() == 0;
         let (objective, beginnings) = stage::objective(shared, index, &mut || {
@@ -279,6 +280,7 @@ impl StageRun<'_> {
         if let Some(correction) = &mut self.correction {
             correction.merge(&self.decoder, parameters);
         }
+        self.decoder.hold_weights();
         for index in from..from + own {
             let mut gradient = self.tree.leaf(parameters.len());
             let (objective, decoder) = (&mut self.objective, &mut self.decoder);
@@ -305,6 +307,7 @@ impl StageRun<'_> {
             scores[Score::LEN * index..][..Score::LEN].copy_from_slice(&score.numbers());
             self.tree.push(cpu, self.decoder.pool(), gradient);
         }
+        self.decoder.release_weights();
         let mut gradient = self.tree.sum().unwrap_or_default();
         self.collective.all_reduce(cpu, &mut gradient);
         self.collective.all_gather(&mut scores);

@@ -180,6 +180,38 @@ fn the_loss_falls() {
 }
 
 #[test]
+fn bf16_gives_one_result_and_nearly_the_loss_of_single_precision() {
+    let (folder, mut recipe) = folder();
+    recipe.stage[0].steps = 40;
+    let single = run(&recipe, &options(folder.path(), "f32", 1, 2), &|_| true).unwrap();
+    assert_eq!(single.manifest.profile, "terang-train-f32-1");
+    recipe.precision = crate::recipe::Precision::Bf16;
+    let mut sums = BTreeSet::new();
+    for (workers, threads) in [(1, 1), (1, 2), (2, 1), (4, 1)] {
+        let out = format!("bf16-{workers}-{threads}");
+        let options = options(folder.path(), &out, workers, threads);
+        let finished = run(&recipe, &options, &|_| true).unwrap();
+        assert_eq!(finished.manifest.profile, "terang-train-bf16-1");
+        checkpoint::verify(&finished.model).unwrap();
+        let (loss, expected) = (finished.val_loss.unwrap(), single.val_loss.unwrap());
+        assert!(
+            (loss - expected).abs() < 0.03 * expected,
+            "{loss} and {expected}"
+        );
+        sums.insert(finished.weights_sha256);
+    }
+    assert_eq!(sums.len(), 1, "{sums:?}");
+    assert!(!sums.contains(&single.weights_sha256));
+
+    // A run goes on in its own precision alone.
+    let error = run(&recipe, &options(folder.path(), "f32", 1, 2), &|_| true).unwrap_err();
+    assert!(
+        error.to_string().contains("the precision is another"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_model_is_tuned_whole_or_by_thin_corrections() {
     let (folder, mut recipe) = folder();
     recipe.stage[0].steps = 60;
