@@ -3,8 +3,10 @@
 //! change: checkpoints made from it name its digest.
 
 use crate::checkpoint::{MANIFEST, manifest_digest};
+use crate::corpus::hex;
 use crate::{Result, TrainError};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -71,6 +73,11 @@ pub fn read(dir: &Path) -> Result<Option<Evaluations>> {
         });
     }
     Ok(Some(found))
+}
+
+/// The SHA-256 of questions.
+pub fn digest(questions: &str) -> String {
+    hex(&Sha256::digest(questions.as_bytes()))
 }
 
 /// Adds results to those of the checkpoint in `dir`; a suite that was measured before is measured anew.

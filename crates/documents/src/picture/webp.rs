@@ -20,7 +20,7 @@ pub(super) fn clean(data: &[u8]) -> Result<Kept> {
     let (size, orientation) = if name == *b"VP8X" {
         extended(body, bytes, &mut kept)?
     } else {
-        let size = still(&name, body)?.ok_or(PictureError::Damaged)?;
+        let size = still(name, body)?.ok_or(PictureError::Damaged)?;
         write(&mut kept, name, body);
         (size, None)
     };
@@ -44,7 +44,7 @@ fn extended(head: &[u8], mut bytes: Bytes<'_>, kept: &mut Vec<u8>) -> Result<(Si
     let (mut orientation, mut drawn) = (None, false);
     while !bytes.is_empty() {
         let (name, body) = chunk(&mut bytes)?;
-        drawn |= still(&name, body)?.is_some();
+        drawn |= still(name, body)?.is_some();
         match &name {
             b"ANMF" => {
                 let mut frame = Bytes::new(body);
@@ -75,9 +75,9 @@ fn extended(head: &[u8], mut bytes: Bytes<'_>, kept: &mut Vec<u8>) -> Result<(Si
 }
 
 /// How large a picture that does not move is, if the chunk is one.
-fn still(name: &[u8; 4], body: &[u8]) -> Result<Option<Size>> {
+fn still(name: [u8; 4], body: &[u8]) -> Result<Option<Size>> {
     let mut fields = Bytes::new(body);
-    let (width, height) = match name {
+    let (width, height) = match &name {
         b"VP8 " => {
             fields.take(3)?;
             fields.expect(b"\x9d\x01\x2a")?;

@@ -7,7 +7,6 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use terang_engine::likelihood::{Likelihood, likelihoods};
 use terang_engine::runner::{DecoderRunner, Runner as _};
 use terang_engine::suite::{Figure, Item, Metric, metrics};
@@ -240,7 +239,7 @@ fn record(model: &Path, suites: &[Questions]) -> Outcome<()> {
         let evaluation = Evaluation {
             made_by: format!("terang {}", env!("CARGO_PKG_VERSION")),
             items: suite.items.len(),
-            questions_sha256: format!("{:x}", Sha256::digest(questions.as_bytes())),
+            questions_sha256: evaluations::digest(&questions),
             metrics: metrics.collect(),
         };
         (suite.name.clone(), evaluation)
