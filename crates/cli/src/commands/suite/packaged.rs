@@ -73,7 +73,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// HellaSwag's texts without the marks of the pages they are from, as lm-evaluation-harness takes them.
+/// Texts of `HellaSwag` without the marks of the pages they are from, as lm-evaluation-harness takes them.
 fn plain(text: &str) -> String {
     let text = text.trim().replace(" [title]", ". ");
     let mut out = String::with_capacity(text.len());
