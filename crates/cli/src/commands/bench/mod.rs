@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_round_has_everything_once_and_mixes_it() {
         let all = plan(Sizes::new(8192, false), |_| true);
-        assert_eq!(all.len(), 3 + 3 + 3 + 6 + 1);
+        assert_eq!(all.len(), 4 + 3 + 3 + 6 + 1);
         for (index, kind) in all.iter().enumerate() {
             assert!(!all[..index].contains(kind), "{kind:?}");
         }
@@ -226,6 +226,6 @@ mod tests {
             at(Kind::Prefill(2048)).map(|i| i + 1)
         );
         let short = plan(Sizes::new(600, false), |part| part == BenchPart::Decode);
-        assert_eq!(short[3..], [Kind::Decode(0), Kind::Decode(512)]);
+        assert_eq!(short[4..], [Kind::Decode(0), Kind::Decode(512)]);
     }
 }
