@@ -172,8 +172,8 @@ fn what_is_no_picture_that_can_be_shown_is_refused_by_a_word() {
         ),
     ] {
         let error = upload(&me, &server, name, data).fails(status, name);
-        assert_eq!(error["error"]["code"], code, "{name}: {error}");
-        assert_eq!(error["error"]["param"], "name");
+        assert_eq!(error["code"], code, "{name}: {error}");
+        assert_eq!(error["param"], "name");
     }
     // The same text under a name of its own is a text, which nobody is shown as a picture.
     let file = upload(&me, &server, "source.txt", svg).json();
