@@ -1,4 +1,5 @@
-//! The gradient beside PyTorch's, of Hugging Face's own Llama in double precision.
+//! The gradient beside PyTorch's, of Hugging Face's own Llama in double precision, but for its norms, which that
+//! library always takes in single precision.
 
 use super::tests::{batch, config};
 use super::*;
@@ -69,7 +70,7 @@ fn gradients_are_those_of_pytorch() {
             let norm = found.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
             let norm = norm.sqrt();
             assert!(
-                (norm - expected.norm).abs() < 1e-5 * expected.norm,
+                (norm - expected.norm).abs() < 1e-4 * expected.norm,
                 "{}: norm {norm}, by PyTorch {}",
                 tensor.name,
                 expected.norm
@@ -78,7 +79,7 @@ fn gradients_are_those_of_pytorch() {
             assert_eq!(some.len(), expected.elements.len(), "{}", tensor.name);
             for (i, (found, wanted)) in some.zip(&expected.elements).enumerate() {
                 assert!(
-                    (f64::from(*found) - wanted).abs() < 1e-5 * expected.norm,
+                    (f64::from(*found) - wanted).abs() < 1e-4 * expected.norm,
                     "{} [{}]: {found}, by PyTorch {wanted}",
                     tensor.name,
                     i * expected.step
