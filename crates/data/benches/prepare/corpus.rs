@@ -154,20 +154,20 @@ impl Corpus {
                     lexicon.sentence(&mut draw, &mut out);
                     out.push('\n');
                 }),
-                1 => drop(write!(
+                1 => drop(writeln!(
                     out,
-                    "Email: ani.budi{}@example.co.id\n",
+                    "Email: ani.budi{}@example.co.id",
                     draw.below(1000)
                 )),
-                2 => drop(write!(
+                2 => drop(writeln!(
                     out,
-                    "Hubungi 0812-{:04}-{:04}\n",
+                    "Hubungi 0812-{:04}-{:04}",
                     draw.below(10_000),
                     draw.below(10_000)
                 )),
-                3 => drop(write!(
+                3 => drop(writeln!(
                     out,
-                    "https://example.org/{}/{}?id={}\n",
+                    "https://example.org/{}/{}?id={}",
                     lexicon.word(&mut draw),
                     lexicon.word(&mut draw),
                     draw.below(10_000)

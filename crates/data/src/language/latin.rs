@@ -136,15 +136,15 @@ pub(super) fn detect(text: &str, counter: &mut Counter) -> Result<Option<Lang>, 
     let basic: u32 = letters[1..LETTERS].iter().sum();
     in_alphabet[..langs].fill(basic);
     for (lacking, count) in profiles.lacking.iter().zip(letters) {
-        lacking
-            .iter()
-            .for_each(|lang| in_alphabet[usize::from(*lang)] -= count);
+        for lang in lacking {
+            in_alphabet[usize::from(*lang)] -= count;
+        }
     }
     for (c, count) in others.iter().zip(&letters[LETTERS..]) {
         let having = profiles.having.get(c).map_or(&[][..], Vec::as_slice);
-        having
-            .iter()
-            .for_each(|lang| in_alphabet[usize::from(*lang)] += count);
+        for lang in having {
+            in_alphabet[usize::from(*lang)] += count;
+        }
     }
     let (distances, ranked) = counter.distances(profiles, &others, bits);
     let weight = (-(f64::from(signs) / 300.0) + 2.0 / 3.0).clamp(1.0 / 3.0, 2.0 / 3.0);
