@@ -68,7 +68,7 @@ struct Equal {
 pub(crate) struct Runs {
     /// How many words; 0 before the first.
     n: usize,
-    found: Vec<Run>,
+    list: Vec<Run>,
     table: Vec<Equal>,
 }
 
@@ -84,19 +84,19 @@ impl Runs {
         if self.n + 1 == n && n > 1 {
             let stands_again = |run: &Run| self.table[run.place as usize].count > 1;
             let mut kept = 0;
-            for i in 1..self.found.len() {
-                let (run, next) = (self.found[i - 1], self.found[i]);
+            for i in 1..self.list.len() {
+                let (run, next) = (self.list[i - 1], self.list[i]);
                 if run.at + 1 == next.at && stands_again(&run) && stands_again(&next) {
                     let key = add(run.key, &words[run.at as usize + n - 1]);
-                    self.found[kept] = Run { key, ..run };
+                    self.list[kept] = Run { key, ..run };
                     kept += 1;
                 }
             }
-            self.found.truncate(kept);
+            self.list.truncate(kept);
         } else {
-            self.found.clear();
+            self.list.clear();
             let runs = words.windows(n).enumerate();
-            self.found.extend(runs.map(|(at, run)| Run {
+            self.list.extend(runs.map(|(at, run)| Run {
                 at: at as u32,
                 place: 0,
                 key: run.iter().fold(PRIME, add),
@@ -104,31 +104,31 @@ impl Runs {
         }
         self.n = n;
         // A table of open addressing: at least twice as many places as runs, a power of two.
-        let bits = (2 * self.found.len()).next_power_of_two().ilog2().max(4);
+        let bits = (2 * self.list.len()).next_power_of_two().ilog2().max(4);
         self.table.clear();
         self.table.resize(1 << bits, Equal::default());
         let mask = self.table.len() - 1;
-        for i in 0..self.found.len() {
-            let key = self.found[i].key;
+        for i in 0..self.list.len() {
+            let key = self.list[i].key;
             let mut place = (key >> (64 - bits)) as usize;
             loop {
                 let equal = &mut self.table[place];
                 if equal.count == 0 {
                     equal.first = i as u32;
-                } else if self.found[equal.first as usize].key != key {
+                } else if self.list[equal.first as usize].key != key {
                     place = (place + 1) & mask;
                     continue;
                 }
                 equal.count += 1;
                 break;
             }
-            self.found[i].place = place as u32;
+            self.list[i].place = place as u32;
         }
     }
 
     /// Runs with how many are equal, and whether one stands before.
     fn counted(&self) -> impl Iterator<Item = (usize, u32, bool)> {
-        self.found.iter().enumerate().map(|(i, run)| {
+        self.list.iter().enumerate().map(|(i, run)| {
             let equal = self.table[run.place as usize];
             (run.at as usize, equal.count, equal.first != i as u32)
         })
