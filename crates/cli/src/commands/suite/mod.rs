@@ -57,6 +57,12 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Suite) -> Outcome<()>
     }
     let progress = Progress::new(args.json);
     let model = chat::locate_answering(data, args.model.as_deref(), &progress)?;
+    // Said before anything is measured.
+    if args.record && !model.path.join(checkpoint::MANIFEST).is_file() {
+        return Err(fail(Msg::SuiteNoRecord {
+            path: model.path.display().to_string(),
+        }));
+    }
     let load = |context_len| {
         let options = EngineOptions {
             context_len,
@@ -225,11 +231,6 @@ fn stop_if_asked() {
 
 /// Keeps the figures beside the manifest of what was trained here.
 fn record(model: &Path, suites: &[Questions]) -> Outcome<()> {
-    if !model.join(checkpoint::MANIFEST).is_file() {
-        return Err(fail(Msg::SuiteNoRecord {
-            path: model.display().to_string(),
-        }));
-    }
     let one = |suite: &Questions| {
         let metrics = metrics(&suite.scores).into_iter().map(|metric| {
             let half = metric.stderr.map(|stderr| 1.96 * stderr);
