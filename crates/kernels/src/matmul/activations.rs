@@ -46,7 +46,12 @@ pub(super) struct Quantized {
 pub(super) const TILE_ROWS: usize = 16;
 /// Rows of blocks of 32, and of 256, from which on tiles are faster than vectors: a group is laid out anew
 /// for each product, and tiles that were at rest take microseconds to be at full speed.
-pub(super) const TILES_FROM: [usize; 2] = [64, 32];
+const TILES_FROM: [usize; 2] = [64, 32];
+
+/// Whether products of so many rows, with weights in blocks of so many, go by tiles.
+pub(super) fn by_tiles(cpu: Cpu, rows: usize, block: usize) -> bool {
+    cpu.has_tiles() && block > 1 && rows >= TILES_FROM[usize::from(block == 256)]
+}
 
 /// A form of the left side of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +129,7 @@ impl Quantized {
         let (n_blocks, n16) = (cols / block, if block == 256 { cols / 16 } else { 0 });
         let n_sums = if block == 256 { n16 } else { n_blocks };
         // `resize` keeps what is there: every element is written below.
-        let tiled = cpu.has_tiles() && rows >= TILES_FROM[usize::from(block == 256)];
+        let tiled = by_tiles(cpu, rows, block);
         let tile_rows = if tiled {
             rows.next_multiple_of(TILE_ROWS)
         } else {

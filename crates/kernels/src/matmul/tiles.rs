@@ -8,7 +8,7 @@
     reason = "the intrinsics of one instruction set"
 )]
 
-use super::activations::{Quantized, TILE_ROWS, TILES_FROM};
+use super::activations::{Quantized, TILE_ROWS, by_tiles};
 use super::{Activations, Group, store};
 use crate::DType;
 use crate::cpu::Cpu;
@@ -46,12 +46,7 @@ pub(super) fn product(
     tokens: Range<usize>,
     out: &mut [f32],
 ) -> Range<usize> {
-    let tiled = match group.dtype.block_len() {
-        1 => false,
-        32 => x.rows >= TILES_FROM[0],
-        _ => x.rows >= TILES_FROM[1],
-    };
-    if !cpu.has_tiles() || !tiled || tokens.len() < TILE_ROWS {
+    if !by_tiles(cpu, x.rows, group.dtype.block_len()) || tokens.len() < TILE_ROWS {
         return tokens;
     }
     // A last tile that would be half empty is left to the vectors.
