@@ -6,6 +6,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use terang_kernels::attention::{Attention, Job, KvLayout, KvType, PAGE, attend};
 use terang_kernels::buffer::{AlignedBytes, Arena};
+use terang_kernels::gemm::{self, Size, Start, View};
 use terang_kernels::matmul::{Activations, Target, matmul};
 use terang_kernels::{Cpu, DType, PackedMatrix, ThreadPool};
 
@@ -55,6 +56,122 @@ fn product(bencher: Bencher<'_, '_>, dtype: DType, rows: usize, cols: usize, tok
             }];
             matmul(cpu, &pool, &target, &activations, &mut out, rows);
         });
+}
+
+/// A training step's products `C = A B`: rows, columns and sums' lengths of a small decoder's layers, and
+/// whether the columns of `A` and of `B` lie side by side, as those of weights and gradients do.
+const GEMM: [(usize, usize, usize, bool, bool); 4] = [
+    (2048, 688, 256, false, true),
+    (2048, 256, 688, false, false),
+    (688, 256, 2048, true, false),
+    (512, 16_384, 512, false, true),
+];
+
+#[divan::bench(args = GEMM, sample_count = 20)]
+fn gemm_f32(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
+    let (size, a, b, mut c) = sides(shape);
+    let (cpu, pool, mut workspace) = (
+        Cpu::from_env().unwrap(),
+        ThreadPool::new(ThreadPool::default_threads()),
+        gemm::Workspace::new(),
+    );
+    let (a, b) = (
+        view(&a, size.m, size.k, shape.3),
+        view(&b, size.k, size.n, shape.4),
+    );
+    bencher
+        .counter(ItemsCount::new(size.m * size.n * size.k))
+        .bench_local(|| {
+            gemm::gemm(
+                cpu,
+                &pool,
+                &mut workspace,
+                size,
+                a,
+                b,
+                &mut c,
+                size.n,
+                Start::Zero,
+            );
+        });
+}
+
+/// As [`gemm_f32`]; packing counts.
+#[divan::bench(args = GEMM, sample_count = 20)]
+fn gemm_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
+    let (size, a, b, mut c) = sides(shape);
+    let (cpu, pool, mut workspace) = (
+        Cpu::from_env().unwrap(),
+        ThreadPool::new(ThreadPool::default_threads()),
+        gemm::bf16::Workspace::new(),
+    );
+    let (a, b) = (
+        view(&a, size.m, size.k, shape.3),
+        view(&b, size.k, size.n, shape.4),
+    );
+    bencher
+        .counter(ItemsCount::new(size.m * size.n * size.k))
+        .bench_local(|| {
+            gemm::bf16::gemm(
+                cpu,
+                &pool,
+                &mut workspace,
+                size,
+                a,
+                b,
+                &mut c,
+                size.n,
+                Start::Zero,
+            );
+        });
+}
+
+/// As [`gemm_bf16`], of sides that were packed before.
+#[divan::bench(args = GEMM, sample_count = 20)]
+fn gemm_bf16_packed(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
+    let (size, a, b, mut c) = sides(shape);
+    let (cpu, pool) = (
+        Cpu::from_env().unwrap(),
+        ThreadPool::new(ThreadPool::default_threads()),
+    );
+    let (mut left, mut right) = (gemm::bf16::Packed::new(), gemm::bf16::Packed::new());
+    left.left(
+        cpu,
+        &pool,
+        view(&a, size.m, size.k, shape.3),
+        size.m,
+        size.k,
+    );
+    right.right(
+        cpu,
+        &pool,
+        view(&b, size.k, size.n, shape.4),
+        size.k,
+        size.n,
+    );
+    bencher
+        .counter(ItemsCount::new(size.m * size.n * size.k))
+        .bench_local(|| {
+            gemm::bf16::multiply(cpu, &pool, &left, &right, &mut c, size.n, Start::Zero);
+        });
+}
+
+fn sides((m, n, k, ..): (usize, usize, usize, bool, bool)) -> (Size, Vec<f32>, Vec<f32>, Vec<f32>) {
+    let numbers = |len: usize| (0..len).map(|i| (i % 17) as f32 - 8.0).collect();
+    (
+        Size { m, n, k },
+        numbers(m * k),
+        numbers(k * n),
+        vec![0.0; m * n],
+    )
+}
+
+fn view(data: &[f32], rows: usize, cols: usize, is_transposed: bool) -> View<'_> {
+    if is_transposed {
+        View::rows(data, rows).transposed()
+    } else {
+        View::rows(data, cols)
+    }
 }
 
 /// One query token over a long sequence.

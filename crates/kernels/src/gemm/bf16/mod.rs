@@ -16,6 +16,8 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -36,8 +38,8 @@ const STEPS: usize = K_BLOCK / DEPTH;
 /// Rows of `A` that one task takes at most, so that they stay in the second-level cache.
 const M_BLOCK: usize = 512;
 
-/// 16 rows of `A` or 16 columns of `B` at 32 of `k`. An element is two numbers, the lower half that of the
-/// even `k`. On the left `[row][k / 2]`, on the right `[k / 2][column]`.
+/// 16 rows of `A` or 16 columns of `B` at 32 of `k`. An element is a pair of numbers in some [`Order`]. On
+/// the left `[row][pair]`, on the right `[pair][column]`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Tile([u32; EDGE * EDGE]);
@@ -50,6 +52,28 @@ enum Side {
     Right,
 }
 
+/// Which numbers make a pair, written (lower half, upper half).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    /// (0, 1), (2, 3) and on to (30, 31): a link of the even chain and one of the odd.
+    #[default]
+    Neighbours,
+    /// (2, 0), (6, 4) to (30, 28), then (3, 1), (7, 5) to (31, 29): two links of a chain, the earlier one in
+    /// the upper half.
+    Chains,
+}
+
+impl Order {
+    fn of(cpu: Cpu) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if pairs::available(cpu) {
+            return Self::Chains;
+        }
+        let _ = cpu;
+        Self::Neighbours
+    }
+}
+
 /// A matrix that was rounded and laid out in tiles, for any number of products. Its memory is kept from one
 /// matrix to the next.
 #[derive(Debug, Default)]
@@ -57,6 +81,7 @@ pub struct Packed {
     /// For each 16 rows or columns, the tiles along `k`.
     tiles: Vec<Tile>,
     side: Side,
+    order: Order,
     /// Rows of `A`, or columns of `B`.
     outer: usize,
     k: usize,
@@ -94,11 +119,12 @@ impl Packed {
         k: usize,
     ) {
         (self.side, self.outer, self.k) = (side, outer, k);
+        self.order = Order::of(cpu);
         let len = outer.div_ceil(EDGE) * k.div_ceil(DEPTH);
         self.tiles.resize(len, Tile([0; EDGE * EDGE]));
         if len > 0 {
             from.assert_holds(outer, k, "a side of a product");
-            pack::pack(cpu, pool, from, side, outer, k, &mut self.tiles);
+            pack::pack(cpu, pool, from, side, self.order, outer, k, &mut self.tiles);
         }
     }
 }
@@ -155,6 +181,10 @@ pub fn multiply(
     assert!(
         a.side == Side::Left && b.side == Side::Right && a.k == b.k,
         "sides of a product do not fit"
+    );
+    assert!(
+        a.order == Order::of(cpu) && b.order == a.order,
+        "packed for another level"
     );
     let (m, n, steps) = (a.outer, b.outer, a.k.div_ceil(DEPTH));
     if m == 0 || n == 0 {
@@ -221,6 +251,11 @@ impl Block<'_> {
         if cpu.has_tiles() {
             // SAFETY: the level has tiles and AVX-512; what is read and written lies within the slices.
             unsafe { amx::block(self, c) };
+            return;
+        } else if pairs::available(cpu) {
+            // SAFETY: asked just before; what is read and written lies within the slices, and `multiply` has
+            // seen to the order.
+            unsafe { pairs::block(self, c) };
             return;
         }
         let (block, scalar) = (self, tile::scalar);

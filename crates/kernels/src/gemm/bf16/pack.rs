@@ -1,17 +1,19 @@
 //! Matrices into tiles, rounded on the way.
 
-use super::{DEPTH, EDGE, Side, Tile, View, round};
+use super::{DEPTH, EDGE, Order, Side, Tile, View, round};
 use crate::cpu::{Cpu, dispatch};
 use crate::pool::{SharedMut, ThreadPool};
 use crate::simd::Simd;
 use std::ops::Range;
 
 /// Packs `outer` x `k` elements.
+#[allow(clippy::too_many_arguments, reason = "what is packed, and how")]
 pub(super) fn pack(
     cpu: Cpu,
     pool: &ThreadPool,
     from: View<'_>,
     side: Side,
+    order: Order,
     outer: usize,
     k: usize,
     tiles: &mut [Tile],
@@ -23,6 +25,7 @@ pub(super) fn pack(
     let source = Source {
         from,
         side,
+        order,
         outer,
         k,
     };
@@ -42,8 +45,21 @@ pub(super) fn pack(
 struct Source<'a> {
     from: View<'a>,
     side: Side,
+    order: Order,
     outer: usize,
     k: usize,
+}
+
+impl Order {
+    /// Which two of a tile's `k` are in a pair: lower half, upper half.
+    #[inline(always)]
+    const fn pair(self, pair: usize) -> [usize; 2] {
+        match self {
+            Self::Neighbours => [2 * pair, 2 * pair + 1],
+            Self::Chains if pair < EDGE / 2 => [4 * pair + 2, 4 * pair],
+            Self::Chains => [4 * pair + 3 - 2 * EDGE, 4 * pair + 1 - 2 * EDGE],
+        }
+    }
 }
 
 /// The definition.
@@ -70,7 +86,8 @@ fn scalar(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
                         Side::Left => i * EDGE + pair,
                         Side::Right => pair * EDGE + i,
                     };
-                    out.0[to] = at(2 * pair) | at(2 * pair + 1) << 16;
+                    let [lower, upper] = source.order.pair(pair);
+                    out.0[to] = at(lower) | at(upper) << 16;
                 }
             }
         }
@@ -124,24 +141,24 @@ unsafe fn tile<S: Simd>(source: &Source<'_>, panel: usize, step: usize, out: &mu
     unsafe {
         if col == 1 {
             if is_whole {
-                along(data, row, out);
+                along(source.order, data, row, out);
             } else {
                 for i in 0..outer {
                     edge[i * DEPTH..][..k].copy_from_slice(&data[i * row..][..k]);
                 }
-                along(&edge, DEPTH, out);
+                along(source.order, &edge, DEPTH, out);
             }
             if source.side == Side::Right {
                 S::transpose(out.0.as_mut_ptr());
             }
         } else {
             if is_whole {
-                across(data, col, out);
+                across(source.order, data, col, out);
             } else {
                 for p in 0..k {
                     edge[p * EDGE..][..outer].copy_from_slice(&data[p * col..][..outer]);
                 }
-                across(&edge, EDGE, out);
+                across(source.order, &edge, EDGE, out);
             }
             if source.side == Side::Left {
                 S::transpose(out.0.as_mut_ptr());
@@ -150,29 +167,40 @@ unsafe fn tile<S: Simd>(source: &Source<'_>, panel: usize, step: usize, out: &mu
     }
 }
 
-/// Sixteen rows in which neighbours in `k` lie side by side: `[row][k / 2]`.
+/// Sixteen rows in which neighbours in `k` lie side by side: `[row][pair]`.
 #[inline(always)]
-fn along(data: &[f32], stride: usize, out: &mut Tile) {
+fn along(order: Order, data: &[f32], stride: usize, out: &mut Tile) {
     for (i, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
         let row = &data[i * stride..][..DEPTH];
         let mut halves = [0u16; DEPTH];
         for (half, x) in halves.iter_mut().zip(row) {
             *half = round(*x) as u16;
         }
-        for (out, pair) in out.iter_mut().zip(halves.as_chunks::<2>().0) {
-            *out = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+        match order {
+            Order::Neighbours => {
+                for (out, pair) in out.iter_mut().zip(halves.as_chunks::<2>().0) {
+                    *out = u32::from(pair[0]) | u32::from(pair[1]) << 16;
+                }
+            }
+            Order::Chains => {
+                let (even, odd) = out.split_at_mut(EDGE / 2);
+                let fours = halves.as_chunks::<4>().0;
+                for ((even, odd), four) in even.iter_mut().zip(odd).zip(fours) {
+                    let [a, b, c, d] = four.map(u32::from);
+                    (*even, *odd) = (a << 16 | c, b << 16 | d);
+                }
+            }
         }
     }
 }
 
-/// Thirty-two rows of which each is one `k`: `[k / 2][element]`.
+/// Thirty-two rows of which each is one `k`: `[pair][element]`.
 #[inline(always)]
-fn across(data: &[f32], stride: usize, out: &mut Tile) {
+fn across(order: Order, data: &[f32], stride: usize, out: &mut Tile) {
     for (pair, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
-        let even = &data[2 * pair * stride..][..EDGE];
-        let odd = &data[(2 * pair + 1) * stride..][..EDGE];
-        for ((out, even), odd) in out.iter_mut().zip(even).zip(odd) {
-            *out = round(*even) | round(*odd) << 16;
+        let [lower, upper] = order.pair(pair).map(|k| &data[k * stride..][..EDGE]);
+        for ((out, lower), upper) in out.iter_mut().zip(lower).zip(upper) {
+            *out = round(*lower) | round(*upper) << 16;
         }
     }
 }
