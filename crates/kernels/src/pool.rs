@@ -285,19 +285,23 @@ impl<T> SharedMut<T> {
         }
     }
 
+    /// Where a range of elements begins. What may be done there is what [`Self::slice`] asks for.
+    pub(crate) fn pointer(&self, range: Range<usize>) -> *mut T {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "range outside the output"
+        );
+        self.pointer.wrapping_add(range.start)
+    }
+
     /// # Safety
     /// While the result lives, no other thread may use an overlapping range, and the slice given to
     /// `new` must still be borrowed.
     #[allow(clippy::mut_from_ref, reason = "see the safety section")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &mut [T] {
-        assert!(
-            range.start <= range.end && range.end <= self.len,
-            "range outside the output"
-        );
-        // SAFETY: in bounds by the assertion; exclusive by this function's contract.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.pointer.add(range.start), range.end - range.start)
-        }
+        let pointer = self.pointer(range.clone());
+        // SAFETY: `pointer` has seen to the bounds; exclusive by this function's contract.
+        unsafe { std::slice::from_raw_parts_mut(pointer, range.end - range.start) }
     }
 }
 

@@ -21,7 +21,7 @@ use terang_train::optimizer::{Gradient, Optimizer, Settings};
 /// micro-batches a step.
 const SHAPES: [(&str, [usize; 7]); 2] = [
     ("6.45M", [256, 6, 688, 8192, 256, 8, 1]),
-    ("31.6M", [512, 8, 1376, 16384, 512, 1, 8]),
+    ("31.6M", [512, 8, 1376, 16384, 512, 4, 2]),
 ];
 const STEPS: usize = 7;
 

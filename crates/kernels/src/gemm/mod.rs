@@ -6,7 +6,9 @@
 //! the one before is the product over all of them.
 //!
 //! The blocks are those of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication",
-//! 2008): a panel of `B` stays in the first-level cache while rows of `A` pass it.
+//! 2008): a panel of `B` stays in the first-level cache while rows of `A` pass it. Each thread has a part of
+//! `C` to itself and lays out for itself what that needs: lines that one thread writes and another reads cost
+//! more to hand over than to write twice.
 
 pub mod bf16;
 mod pack;
@@ -14,6 +16,7 @@ mod tile;
 
 use crate::cpu::Cpu;
 use crate::pool::{SharedMut, ThreadPool};
+use crate::simd::LANES;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 const K_BLOCK: usize = 160;
 /// Columns of `B` that are packed at once.
 const N_BLOCK: usize = 1536;
-/// Rows of `A` that one task takes at most.
+/// Rows of `A` that are laid out at once.
 const M_BLOCK: usize = 120;
 
 /// A matrix in memory: element `(i, j)` at `i * row_stride + j * col_stride`.
@@ -51,6 +54,12 @@ impl<'a> View<'a> {
             row_stride: self.col_stride,
             col_stride: self.row_stride,
         }
+    }
+
+    /// Whether rows are laid out anew: side by side in memory, they would be read from another page at each
+    /// step.
+    const fn is_packed(&self) -> bool {
+        self.row_stride == 1 && self.col_stride != 1
     }
 
     fn assert_holds(&self, rows: usize, cols: usize, name: &str) {
@@ -95,8 +104,14 @@ pub struct Size {
 /// Memory for packed parts of matrices, kept from one product to the next.
 #[derive(Debug, Default)]
 pub struct Workspace {
+    threads: Vec<Mutex<Packed>>,
+}
+
+/// A thread's.
+#[derive(Debug, Default)]
+struct Packed {
+    a: Vec<f32>,
     b: Vec<f32>,
-    a: Vec<Mutex<Vec<f32>>>,
 }
 
 impl Workspace {
@@ -140,37 +155,110 @@ pub fn gemm(
     }
     a.assert_holds(m, k, "A");
     b.assert_holds(k, n, "B");
-    if workspace.a.len() < pool.threads() {
-        workspace.a.resize_with(pool.threads(), Mutex::default);
+    if workspace.threads.len() < pool.threads() {
+        workspace
+            .threads
+            .resize_with(pool.threads(), Mutex::default);
     }
-    let rows = m
-        .div_ceil(pool.threads() * 2)
-        .next_multiple_of(24)
-        .min(M_BLOCK);
     let c = SharedMut::new(c);
-    for columns in blocks(n, N_BLOCK) {
-        for depth in blocks(k, K_BLOCK) {
-            pack::b(cpu, pool, &mut workspace.b, b, &columns, &depth);
-            let (packed, scratch) = (&workspace.b, &workspace.a);
-            pool.for_chunks(m, rows, |worker, range| {
-                let (first, last) = (range.start * c_stride, (range.end - 1) * c_stride);
-                // SAFETY: row ranges of one call never overlap, nor do these parts of their rows.
-                let c = unsafe { c.slice(first + columns.start..last + columns.end) };
-                let mut scratch = scratch[worker]
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                let block = Block {
-                    a,
-                    rows: range,
-                    depth: depth.clone(),
-                    b: packed,
-                    n: columns.len(),
-                    c_stride,
-                    from_c: start == Start::Add || depth.start > 0,
-                };
-                tile::block(cpu, &block, c, &mut scratch);
-            });
+    let grid = Grid::new(size, pool.threads(), a.is_packed());
+    let part = |worker: usize| {
+        let (rows, columns) = grid.part(size, worker);
+        if rows.is_empty() {
+            return;
         }
+        let mut packed = workspace.threads[worker]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Packed {
+            a: scratch,
+            b: packed,
+        } = &mut *packed;
+        for columns in blocks(columns, N_BLOCK) {
+            for depth in blocks(0..k, K_BLOCK) {
+                pack::b(cpu, packed, b, &columns, &depth);
+                for rows in blocks(rows.clone(), M_BLOCK) {
+                    let block = Block {
+                        a,
+                        rows,
+                        depth: depth.clone(),
+                        b: packed,
+                        columns: columns.clone(),
+                        c: &c,
+                        c_stride,
+                        from_c: start == Start::Add || depth.start > 0,
+                    };
+                    // SAFETY: parts of a grid have no element of `C` in common.
+                    unsafe { tile::block(cpu, &block, scratch) };
+                }
+            }
+        }
+    };
+    if grid.parts() == 1 {
+        part(0);
+    } else {
+        pool.run(&|worker| {
+            if worker < grid.parts() {
+                part(worker);
+            }
+        });
+    }
+}
+
+/// How `C` is shared between threads.
+struct Grid {
+    rows: usize,
+    columns: usize,
+}
+
+impl Grid {
+    /// The grid whose greatest part takes the least time.
+    fn new(size: Size, threads: usize, packs_a: bool) -> Self {
+        /// Fewer products than are worth waking a thread.
+        const SMALL: usize = 1 << 16;
+        /// To lay out an element takes about as long as so many products.
+        const PACK: usize = 12;
+        let Size { m, n, k } = size;
+        let threads = if m * n * k < SMALL { 1 } else { threads };
+        let cost = |grid: &Self| {
+            let (rows, columns) = (grid.rows_a_part(m), grid.columns_a_part(n));
+            let packed = columns + if packs_a { rows } else { 0 };
+            rows * columns + PACK * packed
+        };
+        (1..=threads)
+            .filter(|rows| threads.is_multiple_of(*rows))
+            .map(|rows| Self {
+                rows,
+                columns: threads / rows,
+            })
+            .min_by_key(cost)
+            .unwrap_or(Self {
+                rows: 1,
+                columns: 1,
+            })
+    }
+
+    fn parts(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    fn rows_a_part(&self, m: usize) -> usize {
+        m.div_ceil(self.rows).next_multiple_of(8).min(m)
+    }
+
+    fn columns_a_part(&self, n: usize) -> usize {
+        n.div_ceil(self.columns).next_multiple_of(LANES).min(n)
+    }
+
+    /// Rows and columns of one part; none in the last ones if there are few.
+    fn part(&self, size: Size, index: usize) -> (Range<usize>, Range<usize>) {
+        let range = |part: usize, len: usize, total: usize| {
+            (part * len).min(total)..((part + 1) * len).min(total)
+        };
+        (
+            range(index / self.columns, self.rows_a_part(size.m), size.m),
+            range(index % self.columns, self.columns_a_part(size.n), size.n),
+        )
     }
 }
 
@@ -180,15 +268,17 @@ struct Block<'a> {
     rows: Range<usize>,
     depth: Range<usize>,
     b: &'a [f32],
-    n: usize,
+    columns: Range<usize>,
+    c: &'a SharedMut<f32>,
     c_stride: usize,
     from_c: bool,
 }
 
-fn blocks(total: usize, block: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..total)
+fn blocks(total: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = total.end;
+    total
         .step_by(block)
-        .map(move |start| start..(start + block).min(total))
+        .map(move |start| start..(start + block).min(end))
 }
 
 #[cfg(test)]

@@ -2,16 +2,14 @@
 
 use super::View;
 use super::tile::panel_width;
-use crate::cpu::Cpu;
-use crate::pool::{SharedMut, ThreadPool};
-use crate::simd::LANES;
+use crate::cpu::{Cpu, dispatch};
+use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
 
 /// Packs columns of `b` in panels of [`panel_width`] columns, the last as wide as whole vectors need, each
 /// step of `k` after the other; what lies beyond the last column is zero.
 pub(super) fn b(
     cpu: Cpu,
-    pool: &ThreadPool,
     out: &mut Vec<f32>,
     b: View<'_>,
     columns: &Range<usize>,
@@ -20,35 +18,138 @@ pub(super) fn b(
     let width = panel_width(cpu);
     let n_panels = columns.len().div_ceil(width);
     out.resize(n_panels * width * depth.len(), 0.0);
-    let shared = SharedMut::new(out);
-    pool.for_chunks(n_panels, n_panels.div_ceil(pool.threads()), |_, panels| {
-        for panel in panels {
-            let start = columns.start + panel * width;
-            let n = width.min(columns.end - start);
-            let padded = n.next_multiple_of(LANES);
-            let at = panel * width * depth.len();
-            // SAFETY: each panel has its own part, and belongs to one range of this call.
-            let out = unsafe { shared.slice(at..at + padded * depth.len()) };
-            let from = start * b.col_stride + depth.start * b.row_stride;
-            if b.col_stride == 1 {
-                for (p, out) in out.chunks_exact_mut(padded).enumerate() {
-                    let row = &b.data[from + p * b.row_stride..][..n];
-                    out[..n].copy_from_slice(row);
-                    out[n..].fill(0.0);
-                }
-            } else {
-                // A view is rows of neighbours, or that with rows and columns swapped.
-                debug_assert_eq!(b.row_stride, 1, "neither rows nor columns are whole");
-                if n < padded {
-                    out.fill(0.0);
-                }
-                for j in 0..n {
-                    let column = &b.data[from + j * b.col_stride..][..depth.len()];
-                    spread(column, &mut out[j..], padded);
-                }
+    for (panel, out) in out.chunks_exact_mut(width * depth.len()).enumerate() {
+        let start = columns.start + panel * width;
+        let n = width.min(columns.end - start);
+        let padded = n.next_multiple_of(LANES);
+        let out = &mut out[..padded * depth.len()];
+        let from = &b.data[start * b.col_stride + depth.start * b.row_stride..];
+        if b.col_stride == 1 {
+            let stride = b.row_stride;
+            dispatch!(cpu, rows_scalar, rows_vector, (
+                from: &[f32], stride: usize, n: usize, out: &mut [f32], padded: usize,
+            ));
+        } else {
+            // A view is rows of neighbours, or that with rows and columns swapped.
+            debug_assert_eq!(b.row_stride, 1, "neither rows nor columns are whole");
+            let stride = b.col_stride;
+            dispatch!(cpu, columns_scalar, columns_vector, (
+                from: &[f32], stride: usize, n: usize, out: &mut [f32], padded: usize,
+            ));
+        }
+    }
+}
+
+/// Rows of `n` neighbours, `stride` apart, each to `padded` of `out`.
+fn rows_scalar(from: &[f32], stride: usize, n: usize, out: &mut [f32], padded: usize) {
+    for (p, out) in out.chunks_exact_mut(padded).enumerate() {
+        out[..n].copy_from_slice(&from[p * stride..][..n]);
+        out[n..].fill(0.0);
+    }
+}
+
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+unsafe fn rows_vector<S: Simd>(
+    from: &[f32],
+    stride: usize,
+    n: usize,
+    out: &mut [f32],
+    padded: usize,
+) {
+    match n / LANES {
+        1 if n == padded => whole_rows::<LANES>(from, stride, out),
+        2 if n == padded => whole_rows::<{ 2 * LANES }>(from, stride, out),
+        3 => whole_rows::<{ 3 * LANES }>(from, stride, out),
+        _ => rows_scalar(from, stride, n, out, padded),
+    }
+}
+
+/// Rows of so many that the compiler need not call a function for each.
+#[inline(always)]
+fn whole_rows<const N: usize>(from: &[f32], stride: usize, out: &mut [f32]) {
+    for (p, out) in out.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+        if let Some(from) = from[p * stride..].first_chunk::<N>() {
+            prefetch_row(from, ROWS_AHEAD * stride);
+            *out = *from;
+        }
+    }
+}
+
+/// Rows that are asked for before they are read: a processor does not foresee jumps between pages.
+const ROWS_AHEAD: usize = 8;
+
+/// Asks for what lies `ahead` elements after a row.
+#[inline(always)]
+fn prefetch_row(row: &[f32], ahead: usize) {
+    for line in row.chunks(LINE / size_of::<f32>()) {
+        prefetch(line.as_ptr().wrapping_add(ahead).cast());
+    }
+}
+
+/// `n` columns whose elements are neighbours, `stride` apart: element `p` of the `j`-th to
+/// `out[p * padded + j]`.
+fn columns_scalar(from: &[f32], stride: usize, n: usize, out: &mut [f32], padded: usize) {
+    last_columns(from, stride, 0..n, out, padded);
+}
+
+/// Those of [`columns_scalar`] that are in `columns`, and zeros beyond the last.
+fn last_columns(
+    from: &[f32],
+    stride: usize,
+    columns: Range<usize>,
+    out: &mut [f32],
+    padded: usize,
+) {
+    let (n, depth) = (columns.end, out.len() / padded);
+    for j in columns {
+        spread(&from[j * stride..][..depth], &mut out[j..], padded);
+    }
+    for j in n..padded {
+        out[j..].iter_mut().step_by(padded).for_each(|x| *x = 0.0);
+    }
+}
+
+/// As [`columns_scalar`], by squares of 16 elements.
+///
+/// # Safety
+/// See [`Simd`].
+#[inline(always)]
+unsafe fn columns_vector<S: Simd>(
+    from: &[f32],
+    stride: usize,
+    n: usize,
+    out: &mut [f32],
+    padded: usize,
+) {
+    let depth = out.len() / padded;
+    let (whole, whole_depth) = (n / LANES * LANES, depth / LANES * LANES);
+    let mut square = [0u32; LANES * LANES];
+    for j in (0..whole).step_by(LANES) {
+        for p in (0..whole_depth).step_by(LANES) {
+            let to = square.as_mut_ptr().cast::<f32>();
+            for i in 0..LANES {
+                let column = &from[(j + i) * stride + p..][..LANES];
+                // SAFETY: a column and a row of the square are one vector long.
+                unsafe { S::f_store(to.add(i * LANES), S::f_load(column.as_ptr())) };
+            }
+            // SAFETY: the square has 16 rows of 16.
+            unsafe { S::transpose(square.as_mut_ptr()) };
+            for i in 0..LANES {
+                let row = &mut out[(p + i) * padded + j..][..LANES];
+                // SAFETY: as above.
+                unsafe { S::f_store(row.as_mut_ptr(), S::f_load(to.add(i * LANES))) };
             }
         }
-    });
+        if whole_depth < depth {
+            for j in j..j + LANES {
+                let rest = &from[j * stride + whole_depth..][..depth - whole_depth];
+                spread(rest, &mut out[whole_depth * padded + j..], padded);
+            }
+        }
+    }
+    last_columns(from, stride, whole..n, out, padded);
 }
 
 /// `out[p * out_stride] = from[p]`.
@@ -59,12 +160,26 @@ fn spread(from: &[f32], out: &mut [f32], out_stride: usize) {
     }
 }
 
-/// Packs rows of `a` of which neighbours lie side by side in memory: `[k][rows]`.
-pub(super) fn a(out: &mut Vec<f32>, a: View<'_>, rows: &Range<usize>, depth: &Range<usize>) {
-    out.clear();
-    out.reserve(rows.len() * depth.len());
-    for p in depth.clone() {
-        let at = p * a.col_stride + rows.start * a.row_stride;
-        out.extend_from_slice(&a.data[at..at + rows.len()]);
+/// Packs rows of `a` of which neighbours lie side by side in memory: `[rows / T][k][T]`. What lies beyond the
+/// last row is not read.
+pub(super) fn a<const T: usize>(
+    out: &mut Vec<f32>,
+    a: View<'_>,
+    rows: &Range<usize>,
+    depth: &Range<usize>,
+) {
+    out.resize(rows.len().div_ceil(T) * T * depth.len(), 0.0);
+    let out = out.as_chunks_mut::<T>().0;
+    for (p, k) in depth.clone().enumerate() {
+        let from = &a.data[k * a.col_stride + rows.start * a.row_stride..][..rows.len()];
+        prefetch_row(from, ROWS_AHEAD * a.col_stride);
+        let (whole, rest) = from.as_chunks::<T>();
+        let mut out = out[p..].iter_mut().step_by(depth.len());
+        for (from, out) in whole.iter().zip(&mut out) {
+            *out = *from;
+        }
+        if let Some(out) = out.next() {
+            out[..rest.len()].copy_from_slice(rest);
+        }
     }
 }

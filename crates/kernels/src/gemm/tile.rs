@@ -3,6 +3,7 @@
 use super::{Block, View, pack};
 use crate::cpu::{Cpu, Level, dispatch};
 use crate::simd::{LANES, Simd};
+use std::ops::Range;
 
 /// Columns of a panel of `B`.
 pub(super) fn panel_width(cpu: Cpu) -> usize {
@@ -13,17 +14,33 @@ pub(super) fn panel_width(cpu: Cpu) -> usize {
     }
 }
 
-/// Computes a block into `c`, which begins with the block's first element.
-pub(super) fn block(cpu: Cpu, block: &Block<'_>, c: &mut [f32], scratch: &mut Vec<f32>) {
-    // Rows side by side in memory would be read from another page at each step.
-    let side_by_side = block.a.row_stride == 1 && block.a.col_stride != 1;
-    let rows = block.rows.len();
-    let a = if side_by_side {
-        pack::a(scratch, block.a, &block.rows, &block.depth);
+/// Rows of a tile of `C`.
+const fn tile_rows(cpu: Cpu) -> usize {
+    match cpu.0 {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Amx => 8,
+        _ => 6,
+    }
+}
+
+/// Computes a block of `C`.
+///
+/// # Safety
+/// No other thread has an element of the block at the same time.
+pub(super) unsafe fn block(cpu: Cpu, block: &Block<'_>, scratch: &mut Vec<f32>) {
+    let (rows, depth) = (block.rows.len(), block.depth.len());
+    let a = if block.a.is_packed() {
+        let tile = tile_rows(cpu);
+        match tile {
+            8 => pack::a::<8>(scratch, block.a, &block.rows, &block.depth),
+            _ => pack::a::<6>(scratch, block.a, &block.rows, &block.depth),
+        }
         Rows {
             data: scratch,
+            tile,
+            tile_stride: tile * depth,
             row_stride: 1,
-            col_stride: rows,
+            col_stride: tile,
         }
     } else {
         let View {
@@ -34,39 +51,55 @@ pub(super) fn block(cpu: Cpu, block: &Block<'_>, c: &mut [f32], scratch: &mut Ve
         let from = block.rows.start * row_stride + block.depth.start * col_stride;
         Rows {
             data: &data[from..],
+            tile: 1,
+            tile_stride: row_stride,
             row_stride,
             col_stride,
         }
     };
-    let depth = block.depth.len();
-    let last = (rows - 1) * a.row_stride + (depth - 1) * a.col_stride;
+    let last = a.at(rows - 1) + (depth - 1) * a.col_stride;
     assert!(last < a.data.len(), "A ends before its block");
-    assert!(
-        (rows - 1) * block.c_stride + block.n <= c.len(),
-        "C ends before its block"
-    );
-    dispatch!(cpu, scalar, vector, (block: &Block<'_>, a: Rows<'_>, c: &mut [f32]));
+    dispatch!(cpu, scalar, vector, (block: &Block<'_>, a: Rows<'_>));
 }
 
-/// The rows of a block, from its first element.
+impl Block<'_> {
+    /// Where row `i` is in `C`.
+    fn row(&self, i: usize) -> Range<usize> {
+        let at = (self.rows.start + i) * self.c_stride;
+        at + self.columns.start..at + self.columns.end
+    }
+}
+
+/// The rows of a block, from its first element, `tile` by `tile`.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     data: &'a [f32],
+    tile: usize,
+    tile_stride: usize,
     row_stride: usize,
     col_stride: usize,
 }
 
+impl Rows<'_> {
+    /// Where a row begins.
+    #[inline(always)]
+    const fn at(&self, row: usize) -> usize {
+        row / self.tile * self.tile_stride + row % self.tile * self.row_stride
+    }
+}
+
 /// The definition.
-fn scalar(block: &Block<'_>, a: Rows<'_>, c: &mut [f32]) {
+fn scalar(block: &Block<'_>, a: Rows<'_>) {
     let depth = block.depth.len();
     for i in 0..block.rows.len() {
-        let c = &mut c[i * block.c_stride..][..block.n];
+        // SAFETY: the contract of `block`.
+        let c = unsafe { block.c.slice(block.row(i)) };
         if !block.from_c {
             c.fill(0.0);
         }
         for (panel, c) in block.b.chunks(LANES * depth).zip(c.chunks_mut(LANES)) {
             for (p, b) in panel.chunks_exact(LANES).enumerate() {
-                let a = a.data[i * a.row_stride + p * a.col_stride];
+                let a = a.data[a.at(i) + p * a.col_stride];
                 for (c, b) in c.iter_mut().zip(b) {
                     *c = a.mul_add(*b, *c);
                 }
@@ -76,17 +109,18 @@ fn scalar(block: &Block<'_>, a: Rows<'_>, c: &mut [f32]) {
 }
 
 /// # Safety
-/// See [`Simd`]; the block lies within its slices.
+/// See [`Simd`], and [`block`]; the rows of `A` lie within their slice.
 #[inline(always)]
-unsafe fn vector<S: Simd>(block: &Block<'_>, a: Rows<'_>, c: &mut [f32]) {
+unsafe fn vector<S: Simd>(block: &Block<'_>, a: Rows<'_>) {
     let (depth, width) = (block.depth.len(), S::GEMM_VECTORS * LANES);
-    for (panel, start) in (0..block.n).step_by(width).enumerate() {
-        let n = width.min(block.n - start);
+    let (columns, last) = (block.columns.len(), block.row(block.rows.len() - 1));
+    let c = block.c.pointer(block.row(0).start..last.end);
+    for (panel, start) in (0..columns).step_by(width).enumerate() {
+        let n = width.min(columns - start);
         let b = &block.b[panel * width * depth..][..n.next_multiple_of(LANES) * depth];
-        let c = &mut c[start..];
-        // SAFETY: `block` has asserted that rows and columns lie within the slices, and the panel has
-        // whole vectors.
+        // SAFETY: `pointer` has asserted that all rows lie within `C`, and the panel has whole vectors.
         unsafe {
+            let c = c.add(start);
             match n.div_ceil(LANES) {
                 1 => rows::<S, 1>(block, a, b, c, n),
                 2 => rows::<S, 2>(block, a, b, c, n),
@@ -101,7 +135,7 @@ unsafe fn rows<S: Simd, const NV: usize>(
     block: &Block<'_>,
     a: Rows<'_>,
     b: &[f32],
-    c: &mut [f32],
+    c: *mut f32,
     n: usize,
 ) {
     let m = block.rows.len();
@@ -133,12 +167,12 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     a: Rows<'_>,
     first: usize,
     b: &[f32],
-    c: &mut [f32],
+    c: *mut f32,
     n: usize,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        let c = c.as_mut_ptr().add(first * block.c_stride);
+        let c = c.add(first * block.c_stride);
         if n == NV * LANES {
             accumulate::<S, MR, NV>(block, a, first, b, c, block.c_stride);
             return;
@@ -180,7 +214,7 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
                 }
             }
         }
-        let a_first = a.data.as_ptr().add(first * a.row_stride);
+        let a_first = a.data.as_ptr().add(a.at(first));
         if a.col_stride == 1 {
             sum::<S, MR, NV>(
                 block.depth.len(),

@@ -143,7 +143,7 @@ impl Decoder {
             Start::Zero,
         );
         let d_qkv = &mut d_wide[..tokens * qkv_width];
-        d_qkv.fill(0.0);
+        rows::clear(&pool, qkv_width, d_qkv);
         let attention = Attention {
             shape: self.shape,
             qkv,

@@ -119,7 +119,7 @@ impl Decoder {
             sin,
         };
         forward(cpu, &pool, &attention, attended, stats);
-        middle.copy_from_slice(input);
+        rows::copy(&pool, input, d, middle);
         let width = self.shape.out_width();
         self.products
             .forward(attended, weights(&ranges.output), width, middle, Start::Add);
@@ -131,7 +131,7 @@ impl Decoder {
         };
         let ffn = self.config.intermediate_size;
         rows::gate(cpu, &pool, gate_up, ffn, gated_out);
-        output.copy_from_slice(middle);
+        rows::copy(&pool, middle, d, output);
         self.products
             .forward(gated_out, weights(&ranges.down), ffn, output, Start::Add);
     }

@@ -1,13 +1,14 @@
 //! The last norm, the head and the loss, a chunk of tokens at a time: all logits never exist together.
 
-use super::rows::{norm, norm_backward};
+use super::rows::{clear, norm, norm_backward};
 use super::{Activations, Decoder, Loss, MicroBatch};
 use crate::parallel::{for_parts, rows_a_part};
 use terang_kernels::gemm::Start;
 use terang_kernels::training::cross_entropy;
 
-/// Logits that are held at once.
-const LOGITS_MAX: usize = 4 << 20;
+/// Logits that are held at once: enough rows that laying out the head's weights for their products costs
+/// little beside them.
+const LOGITS_MAX: usize = 8 << 20;
 
 impl Decoder {
     /// The loss. With a gradient: those of the head and the last norm are written, and `d_stream` is what
@@ -72,8 +73,8 @@ impl Decoder {
             }
         }
         if let Some(gradient) = gradient {
-            d_stream.clear();
             d_stream.resize(tokens * d, 0.0);
+            clear(&pool, d, d_stream);
             inverse.resize(tokens, 0.0);
             let d_weight = &mut gradient[self.layout.final_norm.clone()];
             norm_backward(

@@ -20,6 +20,18 @@ pub(super) fn norm(
     });
 }
 
+/// Copies rows of `width`.
+pub(super) fn copy(pool: &ThreadPool, from: &[f32], width: usize, to: &mut [f32]) {
+    for_rows(pool, from.len() / width, to, |rows, to| {
+        to.copy_from_slice(&from[rows.start * width..rows.end * width]);
+    });
+}
+
+/// Makes rows of `width` zero.
+pub(super) fn clear(pool: &ThreadPool, width: usize, rows: &mut [f32]) {
+    for_rows(pool, rows.len() / width, rows, |_, rows| rows.fill(0.0));
+}
+
 /// The gated product of rows `[g, u]` of twice `width`.
 pub(super) fn gate(cpu: Cpu, pool: &ThreadPool, gate_up: &[f32], width: usize, out: &mut [f32]) {
     let part = rows_a_part(pool, out.len() / width);
