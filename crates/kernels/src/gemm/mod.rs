@@ -6,7 +6,7 @@
 //! the one before is the product over all of them.
 //!
 //! The blocks are those of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication",
-//! 2008): a panel of `B` stays in the first-level cache while rows of `A` pass it. Each thread has a part of
+//! 2008), but for the panel of `B` being in the second-level cache. Each thread has a part of
 //! `C` to itself and lays out for itself what that needs: lines that one thread writes and another reads cost
 //! more to hand over than to write twice.
 
@@ -20,13 +20,13 @@ use crate::simd::LANES;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Steps of `k` between which a tile of `C` stays in registers: a panel of `B` then fits beside rows of
-/// `A` in 32 KiB.
-const K_BLOCK: usize = 160;
+/// Steps of `k` between which a tile of `C` stays in registers. What is laid out at once of both sides is to
+/// fit into a second-level cache of 1 MiB; a panel of `B` streams from there, a tile of `A` stays in the first.
+const K_BLOCK: usize = 384;
 /// Columns of `B` that are packed at once.
-const N_BLOCK: usize = 1536;
+const N_BLOCK: usize = 528;
 /// Rows of `A` that are laid out at once.
-const M_BLOCK: usize = 120;
+const M_BLOCK: usize = 96;
 
 /// A matrix in memory: element `(i, j)` at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use super::View;
 use super::tile::panel_width;
-use crate::cpu::{Cpu, dispatch};
+use crate::cpu::{Cpu, dispatch, multiversion};
 use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
 
@@ -160,26 +160,56 @@ fn spread(from: &[f32], out: &mut [f32], out_stride: usize) {
     }
 }
 
-/// Packs rows of `a` of which neighbours lie side by side in memory: `[rows / T][k][T]`. What lies beyond the
-/// last row is not read.
-pub(super) fn a<const T: usize>(
+/// Packs rows of `a` of which neighbours lie side by side in memory: `[rows / tile][k][tile]`, `tile` being 6
+/// or 8. What lies beyond the last row is not read.
+pub(super) fn a(
+    cpu: Cpu,
     out: &mut Vec<f32>,
     a: View<'_>,
     rows: &Range<usize>,
     depth: &Range<usize>,
+    tile: usize,
 ) {
-    out.resize(rows.len().div_ceil(T) * T * depth.len(), 0.0);
-    let out = out.as_chunks_mut::<T>().0;
-    for (p, k) in depth.clone().enumerate() {
-        let from = &a.data[k * a.col_stride + rows.start * a.row_stride..][..rows.len()];
-        prefetch_row(from, ROWS_AHEAD * a.col_stride);
-        let (whole, rest) = from.as_chunks::<T>();
-        let mut out = out[p..].iter_mut().step_by(depth.len());
-        for (from, out) in whole.iter().zip(&mut out) {
-            *out = *from;
+    out.resize(rows.len().next_multiple_of(tile) * depth.len(), 0.0);
+    macro_rules! tiles_of {
+        ($rows:literal) => {
+            multiversion!(cpu, a_plain::<$rows>, (
+                out: &mut [f32], a: View<'_>, rows: &Range<usize>, depth: &Range<usize>,
+            ))
+        };
+    }
+    match tile {
+        8 => tiles_of!(8),
+        _ => tiles_of!(6),
+    }
+}
+
+#[inline(always)]
+fn a_plain<const T: usize>(
+    out: &mut [f32],
+    a: View<'_>,
+    rows: &Range<usize>,
+    depth: &Range<usize>,
+) {
+    /// Steps of `k` after which the next rows have their turn: all together fit into the first-level cache.
+    const STEPS: usize = 16;
+    let (out, _) = out.as_chunks_mut::<T>();
+    for start in (0..depth.len()).step_by(STEPS) {
+        let steps = start..(start + STEPS).min(depth.len());
+        for k in steps.clone() {
+            let at = (depth.start + k) * a.col_stride + rows.start * a.row_stride;
+            prefetch_row(&a.data[at..at + rows.len()], STEPS * a.col_stride);
         }
-        if let Some(out) = out.next() {
-            out[..rest.len()].copy_from_slice(rest);
+        let tiles = out.chunks_exact_mut(depth.len());
+        for (first, tile) in rows.clone().step_by(T).zip(tiles) {
+            let n = T.min(rows.end - first);
+            for (k, out) in steps.clone().zip(&mut tile[steps.clone()]) {
+                let from = &a.data[(depth.start + k) * a.col_stride + first * a.row_stride..][..n];
+                match from.first_chunk::<T>() {
+                    Some(from) => *out = *from,
+                    None => out[..n].copy_from_slice(from),
+                }
+            }
         }
     }
 }

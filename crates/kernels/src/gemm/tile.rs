@@ -31,10 +31,7 @@ pub(super) unsafe fn block(cpu: Cpu, block: &Block<'_>, scratch: &mut Vec<f32>) 
     let (rows, depth) = (block.rows.len(), block.depth.len());
     let a = if block.a.is_packed() {
         let tile = tile_rows(cpu);
-        match tile {
-            8 => pack::a::<8>(scratch, block.a, &block.rows, &block.depth),
-            _ => pack::a::<6>(scratch, block.a, &block.rows, &block.depth),
-        }
+        pack::a(cpu, scratch, block.a, &block.rows, &block.depth, tile);
         Rows {
             data: scratch,
             tile,
