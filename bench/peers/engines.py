@@ -1,7 +1,7 @@
 """How each engine is made to do the work, and where its figures are read.
 
-`measure(part)` gives figures by name: `prefill_N`, `decode_N` and `batched_N` in tokens a second,
-`peak_rss_mib`, `cold_s`.
+`measure(part)` gives figures by name: `prefill_N`, `decode_N`, `batched_N` and `chats_N` in tokens a
+second, `peak_rss_mib`, `cold_s`.
 """
 
 import json
@@ -21,6 +21,8 @@ BATCHES = [1, 8, 32]
 # Tokens that are generated for a figure, and the same for batches.
 DECODE_TOKENS = 48
 BATCHED_TOKENS = 24
+# What each sequence has in the cache before, by part. The first must be read to be in a batch at all.
+BATCHED_PROMPTS = {"batched": 1, "chats": 128}
 # About as many as a chat template makes of a greeting.
 COLD_PROMPT = 32
 # No single measurement takes so long unless something hangs.
@@ -85,16 +87,17 @@ class Terang:
             command = [self.program, *threads, "chat", "--json", "--max-tokens=1",
                        "--temperature=0", f"--model={self.model}", "Hello"]
             return {"cold_s": run(command)[2]}
-        bench = [self.program, *threads, "bench", "--json", "--rounds=1", "--only", part,
-                 "--", self.model]
+        only = "batched" if part in BATCHED_PROMPTS else part
+        bench = [self.program, *threads, "bench", "--json", "--rounds=1", "--only", only,
+                 f"--prompt={BATCHED_PROMPTS.get(part, 0)}", "--", self.model]
         found = json.loads(run(bench)[0])
         if part == "memory":
             return {"peak_rss_mib": found["peak_rss_bytes"] / 2**20}
-        wanted = {"prefill": PREFILL, "decode": DEPTHS, "batched": BATCHES}[part]
-        speeds = found[f"{part}_tok_s"]
+        wanted = {"prefill": PREFILL, "decode": DEPTHS}.get(part, BATCHES)
+        speeds = found[f"{only}_tok_s"]
         figures = {f"{part}_{n}": speeds[str(n)] for n in wanted}
         figures |= {f"limit_{name}": value for name, value in found["limits"].items()}
-        figures |= {f"share_{part}_{n}": found["share_of_limit"][f"{part}_{n}"] for n in wanted}
+        figures |= {f"share_{part}_{n}": found["share_of_limit"][f"{only}_{n}"] for n in wanted}
         return {name: value for name, value in figures.items() if value is not None}
 
 
@@ -135,8 +138,8 @@ class LlamaCpp:
             return {f"prefill_{row['n_prompt']}": row["avg_ts"] for row in rows}
         if part == "decode":
             return {f"decode_{depth}": speed for depth, speed in self.decode_rows()}
-        if part == "batched":
-            return self.batched()
+        if part in BATCHED_PROMPTS:
+            return {f"{part}_{n}": speed for n, speed in self.batched(BATCHED_PROMPTS[part])}
         command = [self.folder / "llama-bench", *self.common, *self.extra, "-r", 1]
         if part == "memory":
             work = ["-p", 0, "-n", 0, "-pg", f"{PREFILL[-1]},{DECODE_TOKENS}"]
@@ -144,18 +147,19 @@ class LlamaCpp:
         once = ["-p", 0, "-n", 0, "-pg", f"{COLD_PROMPT},1", *self.no_warmup]
         return {"cold_s": run([*command, *once], self.env)[2]}
 
-    def batched_bench(self, *options):
+    def batched_bench(self, prompt, *options):
         """What llama-batched-bench says, on both outputs."""
-        context = max(BATCHES) * (BATCHED_TOKENS + 8)
-        command = [self.folder / "llama-batched-bench", *self.common, "-c", context, "-npp", 1,
+        context = max(BATCHES) * (prompt + BATCHED_TOKENS + 8)
+        command = [self.folder / "llama-batched-bench", *self.common, "-c", context, "-npp", prompt,
                    "-ntg", BATCHED_TOKENS, "-npl", comma(BATCHES), *options]
         out, err, _ = run(command, self.env)
         return (out + err).splitlines()
 
-    def batched(self):
-        lines = self.batched_bench("--output-format", "jsonl")
+    def batched(self, prompt):
+        """Sequences and speed."""
+        lines = self.batched_bench(prompt, "--output-format", "jsonl")
         rows = [json.loads(line) for line in lines if line.startswith("{")]
-        return {f"batched_{row['pl']}": row["speed_tg"] for row in rows}
+        return [(row["pl"], row["speed_tg"]) for row in rows]
 
 
 class IkNative(LlamaCpp):
@@ -174,16 +178,16 @@ class IkNative(LlamaCpp):
             rows.append((depth, row["avg_ts"]))
         return rows
 
-    def batched(self):
+    def batched(self, prompt):
         try:
-            lines = self.batched_bench("-rtr")
+            lines = self.batched_bench(prompt, "-rtr")
         except Failed:
             # Its flash attention may stop at sequences that do not share a beginning.
-            lines = self.batched_bench("-rtr", "-fa", "off")
+            lines = self.batched_bench(prompt, "-rtr", "-fa", "off")
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | T s | S t/s |
         rows = [[cell.strip() for cell in line.strip("|").split("|")]
                 for line in lines if line.startswith("|")]
-        return {f"batched_{row[2]}": float(row[7]) for row in rows if row[2].isdigit()}
+        return [(int(row[2]), float(row[7])) for row in rows if row[2].isdigit()]
 
 
 class Helper:

@@ -12,7 +12,7 @@ import time
 
 import ik_llama_cpp._ctypes_api as ik
 
-from engines import BATCHED_TOKENS, BATCHES, COLD_PROMPT, DECODE_TOKENS, DEPTHS, PREFILL
+from engines import BATCHED_PROMPTS, BATCHED_TOKENS, BATCHES, COLD_PROMPT, DECODE_TOKENS, DEPTHS, PREFILL
 
 
 class Context:
@@ -99,14 +99,24 @@ def decode(model, threads):
 
 
 def batched(model, threads):
+    return together(model, threads, "batched")
+
+
+def chats(model, threads):
+    return together(model, threads, "chats")
+
+
+def together(model, threads, part):
     figures = {}
-    sequences_max = max(BATCHES)
-    context = Context(model, threads, sequences_max * (BATCHED_TOKENS + 8), sequences_max)
+    prompt, sequences_max = BATCHED_PROMPTS[part], max(BATCHES)
+    context = Context(model, threads, sequences_max * (prompt + BATCHED_TOKENS + 8), sequences_max)
     for sequences in BATCHES:
         context.clear()
-        context.step(sequences, 0)
-        seconds = sum(context.step(sequences, 1 + i) for i in range(BATCHED_TOKENS))
-        figures[f"batched_{sequences}"] = sequences * BATCHED_TOKENS / seconds
+        for sequence in range(sequences):
+            context.forward([(sequence, i, i + 1 == prompt) for i in range(prompt)])
+        context.step(sequences, prompt)
+        seconds = sum(context.step(sequences, prompt + 1 + i) for i in range(BATCHED_TOKENS))
+        figures[f"{part}_{sequences}"] = sequences * BATCHED_TOKENS / seconds
     return figures
 
 
@@ -130,5 +140,5 @@ def version(_model, _threads):
 
 
 if __name__ == "__main__":
-    parts = {f.__name__: f for f in [prefill, decode, batched, memory, cold, version]}
+    parts = {f.__name__: f for f in [prefill, decode, batched, chats, memory, cold, version]}
     print(json.dumps(parts[sys.argv[3]](sys.argv[1], int(sys.argv[2]))))

@@ -60,7 +60,7 @@ def cold(runner):
 if __name__ == "__main__":
     if sys.argv[3] == "version":
         print(json.dumps({"version": importlib.metadata.version("mistralrs") + ", wheel"}))
-    elif sys.argv[3] == "batched":
+    elif sys.argv[3] in ("batched", "chats"):
         print(json.dumps(batched(None)))
     else:
         parts = {f.__name__: f for f in [prefill, decode, memory, cold]}

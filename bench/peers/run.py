@@ -16,7 +16,7 @@ import install
 import report
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["prefill", "decode", "batched", "memory", "cold"]
+PARTS = ["prefill", "decode", "batched", "chats", "memory", "cold"]
 
 
 def arguments():

@@ -94,6 +94,14 @@ pub(crate) struct Bench {
     /// Fewer sizes, less of each
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Tokens that each sequence of batched decode has before, its own
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 128,
+        value_parser = clap::value_parser!(u16).range(0..=4096)
+    )]
+    pub(crate) prompt: u16,
     /// Measure these only, besides the machine's limits
     #[arg(long, value_name = "PART,…", value_delimiter = ',')]
     pub(crate) only: Vec<BenchPart>,

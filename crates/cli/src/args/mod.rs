@@ -256,8 +256,8 @@ It is what a server answers at /openapi.json.")]
 Each figure is the median of the rounds. In a round, kinds of work take turns, so that a machine
 that slows down for a while does so for all of them. Shares of the limit compare decode with the
 memory's speed (weights, keys and values that a token reads), prefill and batched decode with the
-speed of the products (a multiplication and an addition count as two operations; attention is not
-counted). Nothing else should run meanwhile.")]
+speed of int8 products (a multiplication and an addition count as two operations; attention counts).
+Nothing else should run meanwhile.")]
     Bench(Bench),
     /// Read a document; the server starts this for each that is uploaded
     #[command(

@@ -114,6 +114,7 @@ fn every_figure_is_there() {
         }
     }
     is_positive("ttft_cold_ms", &report["ttft_cold_ms"]);
+    assert_eq!(report["batched_prompt"], 128);
     if cfg!(target_os = "linux") {
         is_positive("peak_rss_bytes", &report["peak_rss_bytes"]);
     }
@@ -139,6 +140,7 @@ fn a_short_context_leaves_out_what_does_not_fit() {
     assert_eq!(report["fit"]["decode_ms"], Value::Null);
     is_positive("decode 0", &report["decode_tok_s"]["0"]);
     is_positive("batched 32", &report["batched_tok_s"]["32"]);
+    assert!(report["batched_prompt"].as_u64().is_some_and(|n| n < 64));
     let report = bench(
         &place,
         &tiny(&place, 4096),

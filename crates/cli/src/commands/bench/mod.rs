@@ -36,7 +36,8 @@ pub(crate) fn run(data: &DataDir, compute: Compute, args: &Bench) -> Outcome<()>
     let progress = Progress::new(args.memory_only);
     let model = chat::locate_answering(data, Some(&args.model), &progress)?;
     let decoder = load(data, &model, compute, &progress)?;
-    let sizes = Sizes::new(decoder.config().max_position_embeddings, args.quick);
+    let context_len = decoder.config().max_position_embeddings;
+    let sizes = Sizes::new(context_len, usize::from(args.prompt), args.quick);
     if args.memory_only {
         return child::tell_peak_memory(Work::new(decoder, sizes));
     }
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_round_has_everything_once_and_mixes_it() {
-        let all = plan(Sizes::new(8192, false), |_| true);
+        let all = plan(Sizes::new(8192, 128, false), |_| true);
         assert_eq!(all.len(), 4 + 3 + 3 + 6 + 1);
         for (index, kind) in all.iter().enumerate() {
             assert!(!all[..index].contains(kind), "{kind:?}");
@@ -225,7 +226,9 @@ mod tests {
             at(Kind::Decode(2048)),
             at(Kind::Prefill(2048)).map(|i| i + 1)
         );
-        let short = plan(Sizes::new(600, false), |part| part == BenchPart::Decode);
+        let short = plan(Sizes::new(600, 128, false), |part| {
+            part == BenchPart::Decode
+        });
         assert_eq!(short[4..], [Kind::Decode(0), Kind::Decode(512)]);
     }
 }

@@ -48,6 +48,7 @@ impl Report<'_> {
             "prefill_tok_s": by_size(&PREFILL, Kind::Prefill),
             "decode_tok_s": by_size(&DEPTHS, Kind::Decode),
             "batched_tok_s": by_size(&BATCHES, Kind::Batched),
+            "batched_prompt": self.sizes.batch_prompt(),
             "ttft_cold_ms": self.samples.median(Kind::ColdStart),
             "peak_rss_bytes": self.peak_rss_bytes,
             "limits": {
@@ -147,14 +148,11 @@ impl Report<'_> {
                 let n = tokens as f64;
                 let layers = self.product_s(self.decoder.layer_products())?;
                 let head = self.product_s(self.decoder.head_products())?;
-                // Attention is no product of int8, but is held to that peak too: what could be done
-                // by another kind of arithmetic is no excuse.
                 let seen = (1..=tokens).map(|n| self.decoder.attention_products(n));
-                let attention = 2.0 * seen.sum::<usize>() as f64;
-                let attention = attention / self.samples.median(Kind::Int8Ops)?;
+                let attention = self.attention_s(seen.sum())?;
                 Some((n * layers + head + attention) / (n / tokens_per_s))
             }
-            Kind::Batched(_) => Some(self.token_product_s()? * tokens_per_s),
+            Kind::Batched(_) => Some(self.batched_token_s()? * tokens_per_s),
             Kind::Decode(depth) => {
                 let positions = self.sizes.mean_positions(depth);
                 let bytes = self.decoder.bytes_per_token() as f64
@@ -195,7 +193,7 @@ impl Report<'_> {
             measured: Line::through(&points)?,
             predicted: Line {
                 base: 1000.0 * self.read_s(self.decoder.bytes_per_token() as f64)?,
-                slope: 1000.0 * self.token_product_s()?,
+                slope: 1000.0 * self.batched_token_s()?,
             },
         })
     }
@@ -204,10 +202,19 @@ impl Report<'_> {
         Some(bytes / self.samples.median(Kind::ReadBytes)?)
     }
 
-    /// Seconds of all of one token's products at the limit.
-    fn token_product_s(&self) -> Option<f64> {
+    /// Seconds of all of one token's products in a batch at the limit.
+    fn batched_token_s(&self) -> Option<f64> {
         let layers = self.product_s(self.decoder.layer_products())?;
-        Some(layers + self.product_s(self.decoder.head_products())?)
+        let head = self.product_s(self.decoder.head_products())?;
+        let positions = self.sizes.mean_batch_positions();
+        let attention = self.attention_s(self.decoder.attention_products(positions))?;
+        Some(layers + head + attention)
+    }
+
+    /// Attention is no product of int8, but is held to that peak too: what could be done by another kind
+    /// of arithmetic is no excuse.
+    fn attention_s(&self, products: usize) -> Option<f64> {
+        Some(2.0 * products as f64 / self.samples.median(Kind::Int8Ops)?)
     }
 
     /// Multiply and add count as two operations, here as in the limits.

@@ -24,12 +24,21 @@ const WARM_STEPS_MAX: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     context_len: usize,
+    /// Positions that each sequence of a batch has in the cache.
+    batch_prompt: usize,
     quick: bool,
 }
 
 impl Sizes {
-    pub(super) fn new(context_len: usize, quick: bool) -> Self {
-        Self { context_len, quick }
+    pub(super) fn new(context_len: usize, batch_prompt: usize, quick: bool) -> Self {
+        let mut sizes = Self {
+            context_len,
+            batch_prompt: 0,
+            quick,
+        };
+        let room = sizes.batched_steps() + 1;
+        sizes.batch_prompt = batch_prompt.min(context_len.saturating_sub(room));
+        sizes
     }
 
     pub(super) fn prefill(self) -> impl Iterator<Item = usize> {
@@ -66,6 +75,21 @@ impl Sizes {
     pub(super) fn mean_positions(self, depth: usize) -> f64 {
         depth as f64 + 1.0 + self.decode_steps() as f64 / 2.0
     }
+
+    /// Positions that each sequence of a batch has in the cache before.
+    pub(super) fn batch_prompt(self) -> usize {
+        self.batch_prompt
+    }
+
+    /// As [`Self::mean_positions`], of a sequence in a batch.
+    pub(super) fn mean_batch_positions(self) -> usize {
+        self.batch_prompt + 1 + self.batched_steps() / 2
+    }
+
+    /// Positions of a sequence in a batch at most.
+    fn batch_positions(self) -> usize {
+        self.batch_prompt + self.batched_steps() + 1
+    }
 }
 
 /// A decoder and what it works on.
@@ -76,19 +100,23 @@ pub(super) struct Work {
     sizes: Sizes,
     /// The sequence of the last prefill.
     prompt: Sequence,
+    /// Sequences of batches, each with a prompt of its own in the cache.
+    batch: Vec<Sequence>,
     state: u64,
 }
 
 impl Work {
     pub(super) fn new(decoder: Decoder, sizes: Sizes) -> Self {
         let longest = sizes.prefill().max().unwrap_or(0) + ROOM;
-        let batch = sizes.batches().max().unwrap_or(1) * PAGE;
+        let each = sizes.batch_positions().next_multiple_of(PAGE);
+        let batch = sizes.batches().max().unwrap_or(1) * each;
         let kv = decoder.new_kv_pool(longest.next_multiple_of(PAGE) + batch);
         Self {
             decoder,
             kv,
             sizes,
             prompt: Sequence::new(),
+            batch: Vec::new(),
             state: 0,
         }
     }
@@ -119,6 +147,14 @@ impl Work {
     /// Tokens a second of a prompt of `tokens`, cut as the engine cuts it, to its last logits.
     pub(super) fn prefill(&mut self, tokens: usize) -> Outcome<f64> {
         self.kv.blocks_mut().release(&mut self.prompt);
+        let mut sequence = Sequence::new();
+        let seconds = self.read_prompt(&mut sequence, tokens);
+        self.prompt = sequence;
+        Ok(tokens as f64 / seconds?)
+    }
+
+    /// Reads so many tokens into an empty sequence; gives the seconds.
+    fn read_prompt(&mut self, sequence: &mut Sequence, tokens: usize) -> Outcome<f64> {
         let prompt = self.tokens(tokens);
         let chunk_len = Limits::default().prefill_chunk;
         let begun = Instant::now();
@@ -130,13 +166,13 @@ impl Work {
                 None => LogitsWanted::Last,
             };
             let chunk = Chunk {
-                sequence: &mut self.prompt,
+                sequence: &mut *sequence,
                 tokens,
                 logits,
             };
             forward(&mut self.decoder, &mut self.kv, &mut [chunk])?;
         }
-        Ok(tokens as f64 / begun.elapsed().as_secs_f64())
+        Ok(begun.elapsed().as_secs_f64())
     }
 
     /// Tokens a second after `depth` positions: those of the last prefill if it was as long.
@@ -154,13 +190,21 @@ impl Work {
         speed
     }
 
-    /// Tokens a second of `sequences` together that begin empty, a token of each a step.
+    /// Tokens a second of `sequences` together, a token of each a step, after their prompts.
     pub(super) fn batched(&mut self, sequences: usize) -> Outcome<f64> {
-        let mut sequences: Vec<_> = (0..sequences).map(|_| Sequence::new()).collect();
-        let speed = self.steps(&mut sequences, self.sizes.batched_steps());
-        for sequence in &mut sequences {
-            self.kv.blocks_mut().release(sequence);
+        let prompt = self.sizes.batch_prompt;
+        while self.batch.len() < sequences {
+            let mut sequence = Sequence::new();
+            let read = self.read_prompt(&mut sequence, prompt);
+            self.batch.push(sequence);
+            read?;
         }
+        let mut batch = std::mem::take(&mut self.batch);
+        let speed = self.steps(&mut batch[..sequences], self.sizes.batched_steps());
+        for sequence in &mut batch {
+            self.kv.blocks_mut().truncate(sequence, prompt);
+        }
+        self.batch = batch;
         speed
     }
 
