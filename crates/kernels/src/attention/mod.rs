@@ -128,14 +128,14 @@ pub fn attend(
                 .all(|page| page.len() == layout.page_bytes())
         );
         spans_max = spans_max.max(end.div_ceil(SPAN));
-        for first_token in (0..job.tokens).step_by(TILE_TOKENS) {
-            let tokens = TILE_TOKENS.min(job.tokens - first_token);
-            let heads = 0..layout.n_kv_heads;
-            tiles.extend(heads.map(|kv_head| Tile {
+        // Head by head: one head's keys and values stay in the second-level cache for all queries.
+        for kv_head in 0..layout.n_kv_heads {
+            let first_tokens = (0..job.tokens).step_by(TILE_TOKENS);
+            tiles.extend(first_tokens.map(|first_token| Tile {
                 job,
                 kv_head,
                 first_token,
-                tokens,
+                tokens: TILE_TOKENS.min(job.tokens - first_token),
             }));
         }
     }

@@ -23,6 +23,8 @@ pub const LAYOUT_VERSION: u32 = 2;
 
 /// Bytes that a thread copies at once: a huge page.
 const COPIED_AT_ONCE: usize = 2 << 20;
+/// Bytes after which those that were moved are given up; whole pages.
+const MOVED_AT_ONCE: usize = 4 << 20;
 
 /// Rows in a group.
 pub const GROUP: usize = crate::simd::LANES;
@@ -156,18 +158,29 @@ impl PackedMatrix {
         })
     }
 
-    /// Moves the packed bytes to memory of `arena`.
+    /// Moves the packed bytes to memory of `arena`, and says of each part that it is no longer read where it
+    /// was: a large matrix is then not there twice.
     ///
     /// # Errors
     /// What the system says when it has no more memory; nothing has changed then.
-    pub fn move_to(&mut self, pool: &ThreadPool, arena: &Arena) -> std::io::Result<()> {
+    pub fn move_to(
+        &mut self,
+        pool: &ThreadPool,
+        arena: &Arena,
+        moved_on: impl Fn(&[u8]),
+    ) -> std::io::Result<()> {
         let from = self.data.as_slice();
         let mut moved = arena.zeroed(from.len())?;
         let to = SharedMut::new(moved.as_mut_slice());
-        pool.for_chunks(from.len(), COPIED_AT_ONCE, |_, part| {
-            // SAFETY: chunks of one call never overlap.
-            unsafe { to.slice(part.clone()) }.copy_from_slice(&from[part]);
-        });
+        for start in (0..from.len()).step_by(MOVED_AT_ONCE) {
+            let from = &from[start..(start + MOVED_AT_ONCE).min(from.len())];
+            pool.for_chunks(from.len(), COPIED_AT_ONCE, |_, part| {
+                // SAFETY: chunks of one call never overlap.
+                let to = unsafe { to.slice(start + part.start..start + part.end) };
+                to.copy_from_slice(&from[part]);
+            });
+            moved_on(from);
+        }
         self.data = moved.into();
         Ok(())
     }

@@ -267,19 +267,13 @@ impl PackedFile {
             && let Some(matrix) = all.get_mut(now)
         {
             bytes += matrix.packed_bytes().len();
-            if matrix.move_to(pool, &self.arena).is_err() {
+            let map = &self.map;
+            let moved = matrix.move_to(pool, &self.arena, |part| map.done_with(part));
+            if moved.is_err() {
                 self.settled = Settled::Stays;
                 return false;
             }
             now += 1;
-        }
-        let moved = self.matrices.iter().take(now).skip(done);
-        for entry in moved {
-            let part = self
-                .map
-                .bytes()
-                .get(entry.start..entry.start.saturating_add(entry.len));
-            self.map.done_with(part.unwrap_or_default());
         }
         self.settled = Settled::Moved(now);
         now == all.len()

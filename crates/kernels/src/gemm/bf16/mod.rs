@@ -265,11 +265,12 @@ impl Block<'_> {
 
 use tile::vector;
 
+/// The bits of 2^-55.
+const SMALLEST: u32 = (127 - 55) << 23;
+
 /// The bf16 number nearest to `x`, in the lower half. NaN stays one.
 #[inline(always)]
 const fn round(x: f32) -> u32 {
-    /// 2^-55.
-    const SMALLEST: u32 = (127 - 55) << 23;
     const INFINITE: u32 = 0x7f80_0000;
     let bits = x.to_bits();
     let magnitude = bits & 0x7fff_ffff;

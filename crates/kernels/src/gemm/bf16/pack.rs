@@ -25,7 +25,6 @@ pub(super) fn pack(
     let source = Source {
         from,
         side,
-        order,
         outer,
         k,
     };
@@ -36,31 +35,42 @@ pub(super) fn pack(
         // SAFETY: the tiles of one panel are no other's.
         let out = unsafe { shared.slice(panels.start * steps..panels.end * steps) };
         let source = &source;
-        dispatch!(cpu, scalar, vector, (source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]));
+        #[cfg(target_arch = "x86_64")]
+        if order == Order::Chains {
+            // SAFETY: only levels that go by pairs have this order.
+            unsafe { super::pairs::pack(source, panels, out) };
+            return;
+        }
+        debug_assert_eq!(
+            order,
+            Order::Neighbours,
+            "only some processors have another"
+        );
+        dispatch!(cpu, scalar, neighbours, (
+            source: &Source<'_>, panels: Range<usize>, out: &mut [Tile],
+        ));
     });
 }
 
 /// What is packed.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+pub(super) struct Source<'a> {
     from: View<'a>,
     side: Side,
-    order: Order,
     outer: usize,
     k: usize,
 }
 
-impl Order {
-    /// Which two of a tile's `k` are in a pair: lower half, upper half.
-    #[inline(always)]
-    const fn pair(self, pair: usize) -> [usize; 2] {
-        match self {
-            Self::Neighbours => [2 * pair, 2 * pair + 1],
-            Self::Chains if pair < EDGE / 2 => [4 * pair + 2, 4 * pair],
-            Self::Chains => [4 * pair + 3 - 2 * EDGE, 4 * pair + 1 - 2 * EDGE],
-        }
-    }
+/// How two numbers come to be a pair.
+pub(super) trait Pairing {
+    /// Sixteen rows in which neighbours in `k` lie side by side: `[row][pair]`.
+    unsafe fn along(data: &[f32], stride: usize, out: &mut Tile);
+    /// Thirty-two rows of which each is one `k`: `[pair][element]`.
+    unsafe fn across(data: &[f32], stride: usize, out: &mut Tile);
 }
+
+/// [`Order::Neighbours`].
+struct Neighbours;
 
 /// The definition.
 fn scalar(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
@@ -86,8 +96,7 @@ fn scalar(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
                         Side::Left => i * EDGE + pair,
                         Side::Right => pair * EDGE + i,
                     };
-                    let [lower, upper] = source.order.pair(pair);
-                    out.0[to] = at(lower) | at(upper) << 16;
+                    out.0[to] = at(2 * pair) | at(2 * pair + 1) << 16;
                 }
             }
         }
@@ -97,7 +106,19 @@ fn scalar(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
 /// # Safety
 /// See [`Simd`].
 #[inline(always)]
-unsafe fn vector<S: Simd>(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
+unsafe fn neighbours<S: Simd>(source: &Source<'_>, panels: Range<usize>, out: &mut [Tile]) {
+    // SAFETY: the caller's contract.
+    unsafe { vector::<S, Neighbours>(source, panels, out) }
+}
+
+/// # Safety
+/// See [`Simd`], and what the pairing asks for.
+#[inline(always)]
+pub(super) unsafe fn vector<S: Simd, P: Pairing>(
+    source: &Source<'_>,
+    panels: Range<usize>,
+    out: &mut [Tile],
+) {
     let steps = source.k.div_ceil(DEPTH);
     let first = panels.start;
     // SAFETY: the caller's contract.
@@ -105,7 +126,7 @@ unsafe fn vector<S: Simd>(source: &Source<'_>, panels: Range<usize>, out: &mut [
         if source.from.col_stride == 1 {
             for panel in panels {
                 for step in 0..steps {
-                    tile::<S>(
+                    tile::<S, P>(
                         source,
                         panel,
                         step,
@@ -117,7 +138,7 @@ unsafe fn vector<S: Simd>(source: &Source<'_>, panels: Range<usize>, out: &mut [
             // Rows of memory are read along, 32 at a time.
             for step in 0..steps {
                 for panel in panels.clone() {
-                    tile::<S>(
+                    tile::<S, P>(
                         source,
                         panel,
                         step,
@@ -130,7 +151,12 @@ unsafe fn vector<S: Simd>(source: &Source<'_>, panels: Range<usize>, out: &mut [
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd>(source: &Source<'_>, panel: usize, step: usize, out: &mut Tile) {
+unsafe fn tile<S: Simd, P: Pairing>(
+    source: &Source<'_>,
+    panel: usize,
+    step: usize,
+    out: &mut Tile,
+) {
     let (row, col) = (source.from.row_stride, source.from.col_stride);
     let data = &source.from.data[panel * EDGE * row + step * DEPTH * col..];
     let outer = (source.outer - panel * EDGE).min(EDGE);
@@ -141,24 +167,24 @@ unsafe fn tile<S: Simd>(source: &Source<'_>, panel: usize, step: usize, out: &mu
     unsafe {
         if col == 1 {
             if is_whole {
-                along(source.order, data, row, out);
+                P::along(data, row, out);
             } else {
                 for i in 0..outer {
                     edge[i * DEPTH..][..k].copy_from_slice(&data[i * row..][..k]);
                 }
-                along(source.order, &edge, DEPTH, out);
+                P::along(&edge, DEPTH, out);
             }
             if source.side == Side::Right {
                 S::transpose(out.0.as_mut_ptr());
             }
         } else {
             if is_whole {
-                across(source.order, data, col, out);
+                P::across(data, col, out);
             } else {
                 for p in 0..k {
                     edge[p * EDGE..][..outer].copy_from_slice(&data[p * col..][..outer]);
                 }
-                across(source.order, &edge, EDGE, out);
+                P::across(&edge, EDGE, out);
             }
             if source.side == Side::Left {
                 S::transpose(out.0.as_mut_ptr());
@@ -167,40 +193,29 @@ unsafe fn tile<S: Simd>(source: &Source<'_>, panel: usize, step: usize, out: &mu
     }
 }
 
-/// Sixteen rows in which neighbours in `k` lie side by side: `[row][pair]`.
-#[inline(always)]
-fn along(order: Order, data: &[f32], stride: usize, out: &mut Tile) {
-    for (i, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
-        let row = &data[i * stride..][..DEPTH];
-        let mut halves = [0u16; DEPTH];
-        for (half, x) in halves.iter_mut().zip(row) {
-            *half = round(*x) as u16;
-        }
-        match order {
-            Order::Neighbours => {
-                for (out, pair) in out.iter_mut().zip(halves.as_chunks::<2>().0) {
-                    *out = u32::from(pair[0]) | u32::from(pair[1]) << 16;
-                }
+impl Pairing for Neighbours {
+    #[inline(always)]
+    unsafe fn along(data: &[f32], stride: usize, out: &mut Tile) {
+        for (i, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
+            let row = &data[i * stride..][..DEPTH];
+            let mut halves = [0u16; DEPTH];
+            for (half, x) in halves.iter_mut().zip(row) {
+                *half = round(*x) as u16;
             }
-            Order::Chains => {
-                let (even, odd) = out.split_at_mut(EDGE / 2);
-                let fours = halves.as_chunks::<4>().0;
-                for ((even, odd), four) in even.iter_mut().zip(odd).zip(fours) {
-                    let [a, b, c, d] = four.map(u32::from);
-                    (*even, *odd) = (a << 16 | c, b << 16 | d);
-                }
+            for (out, pair) in out.iter_mut().zip(halves.as_chunks::<2>().0) {
+                *out = u32::from(pair[0]) | u32::from(pair[1]) << 16;
             }
         }
     }
-}
 
-/// Thirty-two rows of which each is one `k`: `[pair][element]`.
-#[inline(always)]
-fn across(order: Order, data: &[f32], stride: usize, out: &mut Tile) {
-    for (pair, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
-        let [lower, upper] = order.pair(pair).map(|k| &data[k * stride..][..EDGE]);
-        for ((out, lower), upper) in out.iter_mut().zip(lower).zip(upper) {
-            *out = round(*lower) | round(*upper) << 16;
+    #[inline(always)]
+    unsafe fn across(data: &[f32], stride: usize, out: &mut Tile) {
+        for (pair, out) in out.0.as_chunks_mut::<EDGE>().0.iter_mut().enumerate() {
+            let even = &data[2 * pair * stride..][..EDGE];
+            let odd = &data[(2 * pair + 1) * stride..][..EDGE];
+            for ((out, even), odd) in out.iter_mut().zip(even).zip(odd) {
+                *out = round(*even) | round(*odd) << 16;
+            }
         }
     }
 }
