@@ -3,12 +3,18 @@
 use super::rows::{clear, norm, norm_backward};
 use super::{Activations, Decoder, Loss, MicroBatch};
 use crate::parallel::{for_parts, rows_a_part};
-use terang_kernels::gemm::Start;
+use terang_kernels::gemm::{Precision, Start};
 use terang_kernels::training::cross_entropy;
 
-/// Logits that are held at once: enough rows that laying out the head's weights for their products costs
-/// little beside them.
-const LOGITS_MAX: usize = 8 << 20;
+/// Logits that are held at once. In single precision the head's weights are laid out for each chunk, which
+/// costs little beside the products of enough rows. In bf16 the number is part of the profile, since sums over
+/// tokens begin anew in each chunk.
+const fn logits_max(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => 8 << 20,
+        Precision::Bf16 => 4 << 20,
+    }
+}
 
 impl Decoder {
     /// The loss. With a gradient: those of the head and the last norm are written, and `d_stream` is what
@@ -39,7 +45,8 @@ impl Decoder {
         let last = inputs.last().map_or(&[][..], Vec::as_slice);
         norm(cpu, &pool, last, norm_weight, eps, normed);
         // A chunk does not depend on the threads, since the head's gradient is summed over chunks.
-        let chunk = (LOGITS_MAX / vocab).clamp(1, 1024).min(tokens);
+        let rows_max = logits_max(self.products.precision) / vocab;
+        let chunk = rows_max.clamp(1, 1024).min(tokens);
         if gradient.is_some() {
             d_narrow.resize(tokens * d, 0.0);
         }

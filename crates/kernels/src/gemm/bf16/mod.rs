@@ -60,6 +60,7 @@ enum Order {
     Neighbours,
     /// (2, 0), (6, 4) to (30, 28), then (3, 1), (7, 5) to (31, 29): two links of a chain, the earlier one in
     /// the upper half.
+    #[cfg(target_arch = "x86_64")]
     Chains,
 }
 

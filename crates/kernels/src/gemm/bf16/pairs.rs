@@ -8,11 +8,11 @@ use crate::cpu::{Cpu, Level};
 use crate::simd::avx512::Avx512;
 use crate::simd::prefetch;
 use std::arch::x86_64::{
-    __m512, __m512i, __mmask32, _CMP_NLT_UQ, _mm512_abs_ps, _mm512_add_ps, _mm512_castps_si512,
+    __m512, __m512bh, __m512i, __mmask32, _CMP_NLT_UQ, _mm512_abs_ps, _mm512_add_ps,
     _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_loadu_si512,
     _mm512_mask_storeu_ps, _mm512_maskz_cvtne2ps_pbh, _mm512_maskz_loadu_ps,
     _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_si512,
+    _mm512_setzero_si512, _mm512_storeu_si512,
 };
 use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
@@ -106,7 +106,7 @@ unsafe fn rounded(first: __m512, second: __m512) -> __m512i {
         // What is not a number is not small.
         let kept = |x| _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(x), least);
         let mask = __mmask32::from(kept(first)) | __mmask32::from(kept(second)) << 16;
-        transmute(_mm512_maskz_cvtne2ps_pbh(mask, second, first))
+        transmute::<__m512bh, __m512i>(_mm512_maskz_cvtne2ps_pbh(mask, second, first))
     }
 }
 
@@ -178,6 +178,13 @@ unsafe fn panel<const NV: usize>(
     }
 }
 
+/// Sixteen pairs of bf16 numbers.
+#[inline(always)]
+unsafe fn as_pairs(x: __m512i) -> __m512bh {
+    // SAFETY: both are 64 bytes in which any bits are allowed.
+    unsafe { transmute::<__m512i, __m512bh>(x) }
+}
+
 /// Adds what one tile of `k` gives, or begins with that: no chain ends with -0, so that zero need not be
 /// added.
 #[inline(always)]
@@ -196,16 +203,16 @@ unsafe fn chains<const NV: usize>(
         let mut odd = even;
         for pair in 0..CHAIN {
             for (chain, at) in [(&mut even, pair), (&mut odd, CHAIN + pair)] {
-                let mut columns = [_mm512_setzero_ps(); NV];
+                let mut columns = [_mm512_setzero_si512(); NV];
                 for v in 0..NV {
-                    columns[v] = _mm512_loadu_ps(b.add(v * stride).cast::<f32>().add(at * EDGE));
+                    let column = b.add(v * stride).cast::<i32>().add(at * EDGE);
+                    columns[v] = _mm512_loadu_si512(column.cast());
                 }
                 for i in 0..ROWS {
-                    let row = _mm512_set1_epi32(*a.add(i * EDGE + at));
+                    let row = as_pairs(_mm512_set1_epi32(*a.add(i * EDGE + at)));
                     for v in 0..NV {
-                        let column = _mm512_castps_si512(columns[v]);
-                        chain[i][v] =
-                            _mm512_dpbf16_ps(chain[i][v], transmute(row), transmute(column));
+                        let column = as_pairs(columns[v]);
+                        chain[i][v] = _mm512_dpbf16_ps(chain[i][v], row, column);
                     }
                 }
             }
