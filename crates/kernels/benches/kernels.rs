@@ -69,91 +69,71 @@ const GEMM: [(usize, usize, usize, bool, bool); 4] = [
 
 #[divan::bench(args = GEMM, sample_count = 20)]
 fn gemm_f32(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
-    let (size, a, b, mut c) = sides(shape);
-    let (cpu, pool, mut workspace) = (
-        Cpu::from_env().unwrap(),
-        ThreadPool::new(ThreadPool::default_threads()),
-        gemm::Workspace::new(),
-    );
-    let (a, b) = (
-        view(&a, size.m, size.k, shape.3),
-        view(&b, size.k, size.n, shape.4),
-    );
-    bencher
-        .counter(ItemsCount::new(size.m * size.n * size.k))
-        .bench_local(|| {
-            gemm::gemm(
-                cpu,
-                &pool,
-                &mut workspace,
-                size,
-                a,
-                b,
-                &mut c,
-                size.n,
-                Start::Zero,
-            );
-        });
+    let mut workspace = gemm::Workspace::new();
+    products(bencher, shape, |cpu, pool, size, a, b, c| {
+        gemm::gemm(
+            cpu,
+            pool,
+            &mut workspace,
+            size,
+            a,
+            b,
+            c,
+            size.n,
+            Start::Zero,
+        );
+    });
 }
 
 /// As [`gemm_f32`]; packing counts.
 #[divan::bench(args = GEMM, sample_count = 20)]
 fn gemm_bf16(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
-    let (size, a, b, mut c) = sides(shape);
-    let (cpu, pool, mut workspace) = (
-        Cpu::from_env().unwrap(),
-        ThreadPool::new(ThreadPool::default_threads()),
-        gemm::bf16::Workspace::new(),
-    );
-    let (a, b) = (
-        view(&a, size.m, size.k, shape.3),
-        view(&b, size.k, size.n, shape.4),
-    );
-    bencher
-        .counter(ItemsCount::new(size.m * size.n * size.k))
-        .bench_local(|| {
-            gemm::bf16::gemm(
-                cpu,
-                &pool,
-                &mut workspace,
-                size,
-                a,
-                b,
-                &mut c,
-                size.n,
-                Start::Zero,
-            );
-        });
+    let mut workspace = gemm::bf16::Workspace::new();
+    products(bencher, shape, |cpu, pool, size, a, b, c| {
+        gemm::bf16::gemm(
+            cpu,
+            pool,
+            &mut workspace,
+            size,
+            a,
+            b,
+            c,
+            size.n,
+            Start::Zero,
+        );
+    });
 }
 
 /// As [`gemm_bf16`], of sides that were packed before.
 #[divan::bench(args = GEMM, sample_count = 20)]
 fn gemm_bf16_packed(bencher: Bencher<'_, '_>, shape: (usize, usize, usize, bool, bool)) {
+    let mut packed = None;
+    products(bencher, shape, |cpu, pool, size, a, b, c| {
+        let (left, right) = packed.get_or_insert_with(|| {
+            let mut sides = (gemm::bf16::Packed::new(), gemm::bf16::Packed::new());
+            sides.0.left(cpu, pool, a, size.m, size.k);
+            sides.1.right(cpu, pool, b, size.k, size.n);
+            sides
+        });
+        gemm::bf16::multiply(cpu, pool, left, right, c, size.n, Start::Zero);
+    });
+}
+
+fn products(
+    bencher: Bencher<'_, '_>,
+    shape: (usize, usize, usize, bool, bool),
+    mut product: impl FnMut(Cpu, &ThreadPool, Size, View<'_>, View<'_>, &mut [f32]),
+) {
     let (size, a, b, mut c) = sides(shape);
     let (cpu, pool) = (
         Cpu::from_env().unwrap(),
         ThreadPool::new(ThreadPool::default_threads()),
     );
-    let (mut left, mut right) = (gemm::bf16::Packed::new(), gemm::bf16::Packed::new());
-    left.left(
-        cpu,
-        &pool,
-        view(&a, size.m, size.k, shape.3),
-        size.m,
-        size.k,
-    );
-    right.right(
-        cpu,
-        &pool,
-        view(&b, size.k, size.n, shape.4),
-        size.k,
-        size.n,
-    );
+    let a = view(&a, size.m, size.k, shape.3);
+    let b = view(&b, size.k, size.n, shape.4);
     bencher
         .counter(ItemsCount::new(size.m * size.n * size.k))
-        .bench_local(|| {
-            gemm::bf16::multiply(cpu, &pool, &left, &right, &mut c, size.n, Start::Zero);
-        });
+        .bench_local(|| product(cpu, &pool, size, a, b, &mut c));
 }
 
 fn sides((m, n, k, ..): (usize, usize, usize, bool, bool)) -> (Size, Vec<f32>, Vec<f32>, Vec<f32>) {
