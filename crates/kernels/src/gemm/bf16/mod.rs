@@ -125,7 +125,7 @@ impl Packed {
         self.tiles.resize(len, Tile([0; EDGE * EDGE]));
         if len > 0 {
             from.assert_holds(outer, k, "a side of a product");
-            pack::pack(cpu, pool, from, side, self.order, outer, k, &mut self.tiles);
+            pack::pack(cpu, pool, from, side, outer, k, &mut self.tiles);
         }
     }
 }

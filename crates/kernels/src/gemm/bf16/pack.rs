@@ -1,19 +1,19 @@
 //! Matrices into tiles, rounded on the way.
 
-use super::{DEPTH, EDGE, Order, Side, Tile, View, round};
+#[cfg(target_arch = "x86_64")]
+use super::Order;
+use super::{DEPTH, EDGE, Side, Tile, View, round};
 use crate::cpu::{Cpu, dispatch};
 use crate::pool::{SharedMut, ThreadPool};
 use crate::simd::Simd;
 use std::ops::Range;
 
 /// Packs `outer` x `k` elements.
-#[allow(clippy::too_many_arguments, reason = "what is packed, and how")]
 pub(super) fn pack(
     cpu: Cpu,
     pool: &ThreadPool,
     from: View<'_>,
     side: Side,
-    order: Order,
     outer: usize,
     k: usize,
     tiles: &mut [Tile],
@@ -36,16 +36,11 @@ pub(super) fn pack(
         let out = unsafe { shared.slice(panels.start * steps..panels.end * steps) };
         let source = &source;
         #[cfg(target_arch = "x86_64")]
-        if order == Order::Chains {
+        if Order::of(cpu) == Order::Chains {
             // SAFETY: only levels that go by pairs have this order.
             unsafe { super::pairs::pack(source, panels, out) };
             return;
         }
-        debug_assert_eq!(
-            order,
-            Order::Neighbours,
-            "only some processors have another"
-        );
         dispatch!(cpu, scalar, neighbours, (
             source: &Source<'_>, panels: Range<usize>, out: &mut [Tile],
         ));
