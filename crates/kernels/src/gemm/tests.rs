@@ -46,7 +46,12 @@ proptest! {
 
     #[test]
     fn every_level_and_number_of_threads_gives_the_chain(
-        (m, n, k) in (1usize..150, 1usize..150, 1usize..350),
+        // Beyond each of the blocks that a product goes by: of rows, of columns, of `k`.
+        (m, n, k) in prop_oneof![
+            2 => (1usize..150, 1usize..150, 1usize..350),
+            1 => (1usize..24, N_BLOCK - 20..2 * N_BLOCK + 70, 1usize..40),
+            1 => (1usize..40, 1usize..120, K_BLOCK - 20..2 * K_BLOCK + 20),
+        ],
         flips in any::<(bool, bool, bool)>(),
         gap in 0usize..3,
         seed in any::<u32>(),
