@@ -1,27 +1,24 @@
 //! How likely tokens were: the logarithm of the softmax of a row of logits as it comes from the
-//! model. Sums run over the vocabulary in order of id, in f64, so that a row has one result.
+//! model. Sums run over the vocabulary by blocks, in f64, so that a row has one result.
 
-use crate::sampler::exp::exp;
+use terang_kernels::Cpu;
+use terang_kernels::weights::{BLOCK, weigh};
+
 use crate::sampler::{id_of, key_of, largest};
 use crate::{Result, TokenLogprob};
 
-/// Terms computed at once, so that the exponential vectorises; they are added one by one.
-const LANES: usize = 64;
-
 /// `ln Σ e^logit`.
 pub(crate) fn log_sum_exp(logits: &[f32]) -> Result<f64> {
-    let largest = f64::from(largest(logits)?);
-    let mut terms = [0.0; LANES];
+    let largest = largest(logits)?;
+    let cpu = Cpu::best();
     let mut total = 0.0;
-    for logits in logits.chunks(LANES) {
-        for (term, &logit) in terms.iter_mut().zip(logits) {
-            *term = exp(f64::from(logit) - largest);
-        }
-        for term in &terms[..logits.len()] {
-            total += term;
-        }
+    for logits in logits.chunks(BLOCK) {
+        let (mut weights, mut sum) = ([0.0; BLOCK], [0.0]);
+        let weights = &mut weights[..logits.len()];
+        weigh(cpu, logits, largest, 1.0, 0.0, weights, &mut sum);
+        total += sum[0];
     }
-    Ok(libm::log(total) + largest)
+    Ok(libm::log(total) + f64::from(largest))
 }
 
 /// The log-probability of token `id`, and those of the `count` likeliest tokens.

@@ -22,6 +22,12 @@ fn decode(bencher: Bencher<'_, '_>, dtype: DType) {
     product(bencher, dtype, 131_072, 2048, 1);
 }
 
+/// 32 tokens, one of each of as many sequences, by weights much larger than the caches.
+#[divan::bench(args = TYPES, sample_count = 20)]
+fn decode_batched(bencher: Bencher<'_, '_>, dtype: DType) {
+    product(bencher, dtype, 65_536, 768, 32);
+}
+
 /// 128 tokens by a matrix that stays in the cache: prefill.
 #[divan::bench(args = TYPES, sample_count = 20)]
 fn prefill(bencher: Bencher<'_, '_>, dtype: DType) {
@@ -157,16 +163,22 @@ fn view(data: &[f32], rows: usize, cols: usize, is_transposed: bool) -> View<'_>
 /// One query token over a long sequence.
 #[divan::bench(args = [512, 2048, 8192])]
 fn attention_decode(bencher: Bencher<'_, '_>, len: usize) {
-    attention(bencher, len, 1);
+    attention(bencher, len, 1, 1);
 }
 
 /// A prompt's last 128 tokens.
 #[divan::bench(args = [128, 512, 2048])]
 fn attention_prefill(bencher: Bencher<'_, '_>, len: usize) {
-    attention(bencher, len, 128);
+    attention(bencher, len, 128, 1);
 }
 
-fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
+/// One query token of each of 32 sequences, in turn in the pages of 30 layers: no cache holds them.
+#[divan::bench(args = [32, 140, 512], sample_count = 20)]
+fn attention_batched(bencher: Bencher<'_, '_>, len: usize) {
+    attention(bencher, len, 1, 30 * 32);
+}
+
+fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize, sequences: usize) {
     let (cpu, pool) = (
         Cpu::from_env().unwrap(),
         ThreadPool::new(ThreadPool::default_threads()),
@@ -185,23 +197,45 @@ fn attention(bencher: Bencher<'_, '_>, len: usize, tokens: usize) {
         causal: true,
     };
     let arena = Arena::new();
-    let pages: Vec<_> = (0..len.div_ceil(PAGE))
-        .map(|_| arena.zeroed(layout.page_bytes()).unwrap())
+    let pages: Vec<Vec<_>> = (0..sequences)
+        .map(|_| {
+            let pages = 0..len.div_ceil(PAGE);
+            pages
+                .map(|_| arena.zeroed(layout.page_bytes()).unwrap())
+                .collect()
+        })
         .collect();
-    let q = vec![0.5; tokens * 9 * 64];
-    let mut out = vec![0.0; tokens * 9 * 64];
-    bencher
-        .counter(BytesCount::new(pages.len() * layout.page_bytes()))
-        .bench_local(|| {
-            let pages = pages.iter().map(AlignedBytes::as_slice).collect();
-            let job = Job {
-                pages,
-                first_row: 0,
-                start: len - tokens,
-                tokens,
-            };
-            attend(cpu, &pool, &attention, &[job], &q, 9 * 64, &mut out);
-        });
+    let at_once = sequences.min(32);
+    let q = vec![0.5; at_once * tokens * 9 * 64];
+    let mut out = vec![0.0; at_once * tokens * 9 * 64];
+    let bytes = sequences * len.div_ceil(PAGE) * layout.page_bytes();
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| {
+        for sequences in pages.chunks(at_once) {
+            let jobs: Vec<_> = (0..)
+                .zip(sequences)
+                .map(|(index, pages)| Job {
+                    pages: pages.iter().map(AlignedBytes::as_slice).collect(),
+                    first_row: index * tokens,
+                    start: len - tokens,
+                    tokens,
+                })
+                .collect();
+            attend(cpu, &pool, &attention, &jobs, &q, 9 * 64, &mut out);
+        }
+    });
+}
+
+/// The weights of a vocabulary of 49,152 tokens.
+#[divan::bench]
+fn weights(bencher: Bencher<'_, '_>) {
+    let cpu = Cpu::from_env().unwrap();
+    let logits: Vec<f32> = (0..49_152)
+        .map(|i| (i * 7919 % 1000) as f32 / -40.0)
+        .collect();
+    let (mut weights, mut sums) = (vec![0.0; logits.len()], vec![0.0; 48]);
+    bencher.bench_local(|| {
+        terang_kernels::weights::weigh(cpu, &logits, 0.0, 1.0, 0.0, &mut weights, &mut sums);
+    });
 }
 
 #[divan::bench]

@@ -33,6 +33,7 @@ pub mod rows;
 
 mod simd;
 pub mod training;
+pub mod weights;
 
 pub use cpu::Cpu;
 pub use dtype::DType;

@@ -11,17 +11,16 @@
 //! 5. the draw: what is left lies on the unit interval *in order of id*, each token as wide as its
 //!    probability, and Philox ([`philox`]) keyed by seed and position picks the point.
 //!
-//! Weights are computed and added in f64 with the sampler's own exponential. Nothing is sorted but
-//! the few candidates that the filters can keep, and how many of those are looked at never shows in
-//! the result: ties are ordered by id.
+//! Weights are computed and added in f64 ([`weights`]): those of the whole vocabulary by blocks, those
+//! that a filter kept one by one. Nothing is sorted but the few candidates that the filters can keep, and
+//! how many of those are looked at never shows in the result: ties are ordered by id.
 
-pub(crate) mod exp;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use terang_kernels::philox;
+use terang_kernels::{Cpu, philox, weights};
 
 use crate::{Error, Result, Sampling};
 
@@ -38,11 +37,14 @@ pub struct Sampler {
     sampling: Sampling,
     seed: u64,
     vocab_size: usize,
+    cpu: Cpu,
     /// Times that a token stands in the answer; 0 for those that stand in the prompt only. Filled
     /// only when a penalty needs it.
     history: BTreeMap<u32, u32>,
-    /// Scratch, one weight a token of the vocabulary.
+    /// Scratch, one weight a token of the vocabulary; 0 for those that min-p rules out.
     weights: Vec<f64>,
+    /// Scratch, the sums of the weights of each [`weights::BLOCK`].
+    sums: Vec<f64>,
     /// Scratch, candidates as sortable keys.
     keys: Vec<u64>,
     /// Scratch, what the filters kept, with weights.
@@ -61,8 +63,10 @@ impl Sampler {
             sampling,
             seed,
             vocab_size,
+            cpu: Cpu::best(),
             history,
             weights: Vec::new(),
+            sums: Vec::new(),
             keys: Vec::new(),
             kept: Vec::new(),
         })
@@ -101,9 +105,12 @@ impl Sampler {
         if self.sampling.temperature == 0.0 {
             return Ok(first_equal(logits, largest));
         }
-        self.filter(logits, largest);
         let point = philox::uniform(self.seed, position as u64);
-        Ok(draw(&self.kept, point))
+        Ok(if self.filter(logits, largest) {
+            draw(&self.kept, point)
+        } else {
+            draw_from_all(&self.weights, &self.sums, point)
+        })
     }
 
     fn has_penalties(&self) -> bool {
@@ -133,33 +140,41 @@ impl Sampler {
         }
     }
 
-    /// Steps 3 and 4: fills `kept`, in order of id.
-    fn filter(&mut self, logits: &[f32], largest: f32) {
-        let scale = 1.0 / f64::from(self.sampling.temperature);
-        let weight = |logit: f32| exp::exp((f64::from(logit) - f64::from(largest)) * scale);
+    /// Steps 3 and 4: fills `kept`, in order of id; or only `weights`, and says no, where neither top-k nor
+    /// top-p asks for less than all.
+    fn filter(&mut self, logits: &[f32], largest: f32) -> bool {
         // Relative to the most likely token, whose weight is 1. What has no weight is never drawn.
         let min_p = f64::from(self.sampling.min_p).max(f64::MIN_POSITIVE);
         self.kept.clear();
         if self.sampling.top_k > 0 && self.sampling.top_k < logits.len() {
-            self.keep_top_k(logits, largest, weight);
+            self.keep_top_k(logits, largest);
+        } else if self.sampling.top_p < 1.0 {
+            self.weigh(logits, largest, 0.0);
+            self.keep_nucleus(logits, largest);
         } else {
-            self.weights.clear();
-            self.weights
-                .extend(logits.iter().map(|&logit| weight(logit)));
-            if self.sampling.top_p < 1.0 {
-                self.keep_nucleus(logits, largest);
-            } else {
-                let all = (0..).zip(self.weights.iter().copied());
-                self.kept.extend(all.filter(|&(_, weight)| weight >= min_p));
-                return;
-            }
+            self.weigh(logits, largest, min_p);
+            return false;
         }
         self.kept.retain(|&(_, weight)| weight >= min_p);
         self.kept.sort_unstable_by_key(|&(id, _)| id);
+        true
+    }
+
+    /// Fills `weights` and `sums`.
+    fn weigh(&mut self, logits: &[f32], largest: f32, least: f64) {
+        let scale = self.scale();
+        let (weights, sums) = (&mut self.weights, &mut self.sums);
+        weights.resize(logits.len(), 0.0);
+        sums.resize(logits.len().div_ceil(weights::BLOCK), 0.0);
+        weights::weigh(self.cpu, logits, largest, scale, least, weights, sums);
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / f64::from(self.sampling.temperature)
     }
 
     /// Top-k, then top-p over what it left.
-    fn keep_top_k(&mut self, logits: &[f32], largest: f32, weight: impl Fn(f32) -> f64) {
+    fn keep_top_k(&mut self, logits: &[f32], largest: f32) {
         let Sampling {
             top_k,
             top_p,
@@ -177,9 +192,13 @@ impl Sampler {
             self.keys.truncate(top_k);
         }
         self.keys.sort_unstable();
+        let scale = self.scale();
+        let weight = |id: u32| {
+            let below = f64::from(logits[id as usize]) - f64::from(largest);
+            weights::exp(below * scale)
+        };
         let ids = self.keys.iter().map(|&key| id_of(key));
-        self.kept
-            .extend(ids.map(|id| (id, weight(logits[id as usize]))));
+        self.kept.extend(ids.map(|id| (id, weight(id))));
         if top_p < 1.0 {
             let weights = self.kept.iter().map(|&(_, weight)| weight);
             let mass = f64::from(top_p) * weights.clone().sum::<f64>();
@@ -195,21 +214,10 @@ impl Sampler {
             top_p, temperature, ..
         } = self.sampling;
         let weights = &self.weights;
-        let bins = bin_masses(logits, weights, largest, temperature);
-        let mass = f64::from(top_p) * bins.iter().sum::<f64>();
-        // Sorting is what costs: only the bins that reach the mass are sorted, or all of them if
-        // the sum falls short in its last bits when it is added in another order.
-        let enough = nucleus_len(bins.into_iter(), mass).unwrap_or(BINS);
-        for bins in [enough, BINS] {
-            self.keys.clear();
-            for (id, &logit) in (0..).zip(logits) {
-                if bin_of(logit, largest, temperature) < bins {
-                    self.keys.push(key_of(id, logit));
-                }
-            }
-            self.keys.sort_unstable();
-            let by_rank = self.keys.iter().map(|&key| weights[id_of(key) as usize]);
-            if let Some(count) = nucleus_len(by_rank, mass) {
+        let mass = f64::from(top_p) * self.sums.iter().sum::<f64>();
+        for depth in DEPTHS {
+            collect_keys(logits, largest, depth, temperature, &mut self.keys);
+            if let Some(count) = likeliest_of(&mut self.keys, logits, weights, mass, temperature) {
                 self.keys.truncate(count);
                 break;
             }
@@ -219,20 +227,48 @@ impl Sampler {
     }
 }
 
+/// Orders the keys of the likeliest tokens, likeliest first, as far as they are needed to reach `mass`;
+/// gives their number, or `None` if all keys together do not reach it, for which they are in order.
+fn likeliest_of(
+    keys: &mut [u64],
+    logits: &[f32],
+    weights: &[f64],
+    mass: f64,
+    temperature: f32,
+) -> Option<usize> {
+    // Sorting is what costs: first only the bins that reach the mass are sorted.
+    let largest = keys.iter().map(|&key| logits[id_of(key) as usize]);
+    let largest = largest.fold(f32::NEG_INFINITY, f32::max);
+    let bin = |key: u64| bin_of(logits[id_of(key) as usize], largest, temperature);
+    let mut masses = [0.0; BINS];
+    for &key in &*keys {
+        masses[bin(key)] += weights[id_of(key) as usize];
+    }
+    let enough = nucleus_len(masses.into_iter(), mass).unwrap_or(BINS);
+    let mut len = 0;
+    for at in 0..keys.len() {
+        if bin(keys[at]) < enough {
+            keys.swap(at, len);
+            len += 1;
+        }
+    }
+    // All of them if the sum falls short in its last bits when it is added in another order.
+    for len in [len, keys.len()] {
+        let keys = &mut keys[..len];
+        keys.sort_unstable();
+        let by_rank = keys.iter().map(|&key| weights[id_of(key) as usize]);
+        if let Some(count) = nucleus_len(by_rank, mass) {
+            return Some(count);
+        }
+    }
+    None
+}
+
 /// How many quarters of a temperature a logit lies below the largest; the last bin takes the rest.
 fn bin_of(logit: f32, largest: f32, temperature: f32) -> usize {
     // Of two logits the lower never has the lower bin: subtraction and division are monotonic.
     let depth = (largest - logit) / temperature;
     ((depth * 4.0) as usize).min(BINS - 1)
-}
-
-/// The weights of the tokens of each bin, added in order of id.
-fn bin_masses(logits: &[f32], weights: &[f64], largest: f32, temperature: f32) -> [f64; BINS] {
-    let mut masses = [0.0; BINS];
-    for (&logit, &weight) in logits.iter().zip(weights) {
-        masses[bin_of(logit, largest, temperature)] += weight;
-    }
-    masses
 }
 
 /// The largest logit, or why there is none. Minus infinity is a token that is ruled out.
@@ -296,11 +332,14 @@ pub(crate) fn id_of(key: u64) -> u32 {
 
 /// The keys of the tokens whose logits are at most `depth` temperatures below the largest.
 fn collect_keys(logits: &[f32], largest: f32, depth: f64, temperature: f32, keys: &mut Vec<u64>) {
+    const AT_ONCE: usize = 64;
     let floor = (f64::from(largest) - depth * f64::from(temperature)) as f32;
     keys.clear();
-    for (id, &logit) in logits.iter().enumerate() {
-        if logit >= floor {
-            keys.push(key_of(id as u32, logit));
+    // Whole pieces first: their comparisons vectorise, and most pieces have no candidate.
+    for (piece, from) in logits.chunks(AT_ONCE).zip((0..).step_by(AT_ONCE)) {
+        if piece.iter().filter(|&&logit| logit >= floor).count() > 0 {
+            let candidates = (from..).zip(piece).filter(|&(_, &logit)| logit >= floor);
+            keys.extend(candidates.map(|(id, &logit)| key_of(id, logit)));
         }
     }
 }
@@ -316,6 +355,37 @@ fn nucleus_len(weights: impl Iterator<Item = f64>, mass: f64) -> Option<usize> {
         }
     }
     None
+}
+
+/// Step 5 over the whole vocabulary: the token that the point `u` of the unit interval falls on, found
+/// block by block; tokens of weight 0 have no width.
+fn draw_from_all(weights: &[f64], sums: &[f64], u: f64) -> u32 {
+    let total: f64 = sums.iter().sum();
+    let point = u * total;
+    let mut before = 0.0;
+    for (block, &sum) in sums.iter().enumerate() {
+        if before + sum > point {
+            let from = block * weights::BLOCK;
+            let weights = &weights[from..(from + weights::BLOCK).min(weights.len())];
+            let mut reached = before;
+            let mut last = 0;
+            for (index, &weight) in weights
+                .iter()
+                .enumerate()
+                .filter(|&(_, &weight)| weight > 0.0)
+            {
+                last = index;
+                reached += weight;
+                if reached > point {
+                    break;
+                }
+            }
+            // The last one of the block takes what its sum has more than its terms one by one.
+            return (from + last) as u32;
+        }
+        before += sum;
+    }
+    unreachable!("the sum, added in the same order, is over any part of it")
 }
 
 /// Step 5: the token that the point `u` of the unit interval falls on.

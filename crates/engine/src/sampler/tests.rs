@@ -24,11 +24,20 @@ fn kept_by_definition(sampling: &Sampling, logits: &[f32]) -> Vec<(u32, f64)> {
     let scale = 1.0 / f64::from(sampling.temperature);
     let mut all: Vec<(u32, f64)> = (0_u32..)
         .zip(logits)
-        .map(|(id, &logit)| (id, exp::exp((f64::from(logit) - largest) * scale)))
+        .map(|(id, &logit)| (id, weights::exp((f64::from(logit) - largest) * scale)))
         .collect();
-    let weights: Vec<f64> = all.iter().map(|&(_, w)| w).collect();
-    let bins = bin_masses(logits, &weights, largest as f32, sampling.temperature);
-    let everything: f64 = bins.iter().sum();
+    let mut by_block = vec![0.0; logits.len().div_ceil(weights::BLOCK)];
+    let (cpu, mut unused) = (Cpu::SCALAR, vec![0.0; logits.len()]);
+    weights::weigh(
+        cpu,
+        logits,
+        largest as f32,
+        scale,
+        0.0,
+        &mut unused,
+        &mut by_block,
+    );
+    let everything: f64 = by_block.iter().sum();
     all.sort_by(|a, b| {
         let by_logit = logits[b.0 as usize].partial_cmp(&logits[a.0 as usize]);
         by_logit.unwrap().then(a.0.cmp(&b.0))
@@ -66,7 +75,13 @@ proptest! {
         });
         let mut sampler = Sampler::new(sampling.clone(), 1, logits.len(), &[]).unwrap();
         let id = sampler.sample(&mut logits.clone(), 5).unwrap();
-        prop_assert_eq!(&sampler.kept, &kept_by_definition(&sampling, &logits));
+        let by_definition = kept_by_definition(&sampling, &logits);
+        if sampler.kept.is_empty() {
+            // Nothing but min-p was to be looked at.
+            let all = (0..).zip(sampler.weights.iter().copied());
+            sampler.kept = all.filter(|&(_, weight)| weight > 0.0).collect();
+        }
+        prop_assert_eq!(&sampler.kept, &by_definition);
         prop_assert!(sampler.kept.iter().any(|&(kept, _)| kept == id));
     }
 
@@ -211,6 +226,31 @@ fn a_ruled_out_token_is_never_drawn() {
     for position in 0..100 {
         assert_eq!(sample(sampling(|_| ()), &[], &logits, position), 1);
     }
+}
+
+/// By blocks or one by one: the same token unless the point falls where the sums' last bits decide.
+#[test]
+fn a_draw_from_all_falls_where_a_walk_over_all_falls() {
+    let logits: Vec<f32> = (0_u32..5000)
+        .map(|id| ((id * 7919) % 5000) as f32 / -150.0)
+        .collect();
+    let mut sampler = Sampler::new(sampling(|_| ()), 9, logits.len(), &[]).unwrap();
+    for position in 0..2000 {
+        let id = sampler.sample(&mut logits.clone(), position).unwrap();
+        let all: Vec<_> = (0..).zip(sampler.weights.iter().copied()).collect();
+        assert_eq!(id, draw(&all, philox::uniform(9, position as u64)));
+    }
+    // Whole blocks that are ruled out, and the ends.
+    let mut logits = vec![f32::NEG_INFINITY; 3 * weights::BLOCK + 5];
+    for id in [0, 2 * weights::BLOCK, 3 * weights::BLOCK + 4] {
+        logits[id] = 0.0;
+    }
+    let (mut weights, mut sums) = (vec![0.0; logits.len()], vec![0.0; 4]);
+    weights::weigh(Cpu::best(), &logits, 0.0, 1.0, 0.0, &mut weights, &mut sums);
+    let drawn = [0.0, 0.3, 0.34, 0.66, 0.67, 1.0 - f64::EPSILON / 2.0]
+        .map(|u| draw_from_all(&weights, &sums, u) as usize);
+    let [first, second, third] = [0, 2 * weights::BLOCK, 3 * weights::BLOCK + 4];
+    assert_eq!(drawn, [first, first, second, second, third, third]);
 }
 
 /// These ids are part of the numerics contract: a change here breaks every recorded answer.

@@ -10,14 +10,16 @@ use std::ops::Range;
 ///
 /// With floating-point keys a score is a chain of `fma(key[d], query[row][d], sum)` over ascending `d`
 /// from zero; with int8 keys it is the exact product of the codes, times the key's step, times the
-/// query's. `scores` is `[rows, PAGE]`. With few rows memory is the limit: then the cache lines of
-/// `next`, which will be read after this, are asked for along the way.
+/// query's. `scores` is `[rows, PAGE]`; of each row the first `seen` are wanted, the others may be left as
+/// they are. With few rows memory is the limit: then the values of those keys, which will be read after
+/// this, are asked for along the way.
 pub(super) fn scores(
     cpu: Cpu,
     layout: &KvLayout,
     queries: &Queries,
     first: usize,
     head: Head<'_>,
+    seen: usize,
     scores: &mut [f32],
 ) {
     let rows = scores.len() / PAGE;
@@ -26,7 +28,8 @@ pub(super) fn scores(
         head.keys.len(),
         layout.key_dim() * PAGE * layout.element_bytes()
     );
-    let (keys, next) = (head.keys, head.values);
+    let keys = head.keys;
+    let next = Ahead::all(&head.values[..seen * (head.values.len() / PAGE)]);
     if layout.dtype == KvType::Int8 {
         let dim = layout.key_dim();
         let queries = CodedRows {
@@ -37,14 +40,47 @@ pub(super) fn scores(
         let steps = head.key_steps;
         assert_eq!(steps.len(), 4 * PAGE);
         dispatch!(cpu, coded_scores_scalar, coded_scores_vector, (
-            queries: CodedRows<'_>, keys: &[u8], steps: &[u8], scores: &mut [f32], next: &[u8],
+            queries: CodedRows<'_>, keys: &[u8], steps: &[u8], scores: &mut [f32], next: Ahead<'_>,
         ));
     } else {
         let dim = layout.head_dim;
         let queries = &queries.rows[first * dim..][..rows * dim];
         dispatch!(cpu, scores_scalar, scores_vector, (
-            layout: &KvLayout, queries: &[f32], keys: &[u8], scores: &mut [f32], next: &[u8],
+            layout: &KvLayout, queries: &[f32], keys: &[u8], seen: usize, scores: &mut [f32],
+            next: Ahead<'_>,
         ));
+    }
+}
+
+/// What will be read later, by pairs of cache lines.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    bytes: &'a [u8],
+    /// Of each pair.
+    wanted: usize,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) const NOTHING: Self = Self::all(&[]);
+
+    const fn all(bytes: &'a [u8]) -> Self {
+        let wanted = 2 * LINE;
+        Self { bytes, wanted }
+    }
+
+    /// A block's keys, of which the first `seen` will be wanted.
+    pub(super) fn keys(layout: &KvLayout, bytes: &'a [u8], seen: usize) -> Self {
+        // The keys' elements of one dimension lie side by side: f16 ones in two lines.
+        let is_half = layout.dtype == KvType::F16 && seen <= PAGE / 2;
+        let wanted = if is_half { LINE } else { 2 * LINE };
+        Self { bytes, wanted }
+    }
+
+    #[inline(always)]
+    fn lines(self) -> impl Iterator<Item = &'a [u8]> {
+        let Self { bytes, wanted } = self;
+        let pairs = bytes.chunks(2 * LINE);
+        pairs.map(move |pair| &pair[..wanted.min(pair.len())])
     }
 }
 
@@ -75,7 +111,7 @@ fn coded_scores_scalar(
     keys: &[u8],
     steps: &[u8],
     scores: &mut [f32],
-    _next: &[u8],
+    _next: Ahead<'_>,
 ) {
     let rows = queries.codes.chunks_exact(queries.dim()).zip(queries.steps);
     for ((codes, step), scores) in rows.zip(scores.chunks_exact_mut(PAGE)) {
@@ -96,7 +132,7 @@ unsafe fn coded_scores_vector<S: Simd>(
     keys: &[u8],
     steps: &[u8],
     scores: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let rows = queries.steps.len();
     let mut row = 0;
@@ -104,7 +140,7 @@ unsafe fn coded_scores_vector<S: Simd>(
     unsafe {
         while rows - row >= 6 && S::TILE == 8 {
             let scores = &mut scores[row * PAGE..];
-            coded_rows::<S, 6, 4>(queries.after(row), keys, steps, scores, &[]);
+            coded_rows::<S, 6, 4>(queries.after(row), keys, steps, scores, Ahead::NOTHING);
             row += 6;
         }
         while rows - row >= 3 {
@@ -131,12 +167,12 @@ unsafe fn coded_rows<S: Simd, const R: usize, const C: usize>(
     keys: &[u8],
     steps: &[u8],
     scores: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let dim = keys.len() / PAGE;
     assert!(queries.codes.len() >= R * dim && scores.len() >= R * PAGE);
     assert!(queries.sums.len() >= R && queries.steps.len() >= R);
-    let mut ahead = next.chunks(2 * LINE);
+    let mut ahead = next.lines();
     // SAFETY: `keys` holds `dim / 4` rows of 4 * PAGE codes, `steps` PAGE floats, the others are
     // asserted above.
     unsafe {
@@ -175,14 +211,15 @@ fn scores_scalar(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
+    seen: usize,
     scores: &mut [f32],
-    _next: &[u8],
+    _next: Ahead<'_>,
 ) {
     let rows = queries
         .chunks_exact(layout.head_dim)
         .zip(scores.chunks_exact_mut(PAGE));
     for (query, scores) in rows {
-        for (key, score) in scores.iter_mut().enumerate() {
+        for (key, score) in scores.iter_mut().take(seen).enumerate() {
             *score = query.iter().enumerate().fold(0.0, |sum: f32, (d, q)| {
                 layout.element(keys, d * PAGE + key).mul_add(*q, sum)
             });
@@ -195,14 +232,15 @@ unsafe fn scores_vector<S: Simd>(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
+    seen: usize,
     scores: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
         match layout.dtype {
-            KvType::F16 => scores_of::<S, Half>(layout, queries, keys, scores, next),
-            KvType::F32 => scores_of::<S, Single>(layout, queries, keys, scores, next),
+            KvType::F16 => scores_of::<S, Half>(layout, queries, keys, seen, scores, next),
+            KvType::F32 => scores_of::<S, Single>(layout, queries, keys, seen, scores, next),
             KvType::Int8 => unreachable!("codes have kernels of their own"),
         }
     }
@@ -213,33 +251,45 @@ unsafe fn scores_of<S: Simd, E: Element>(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
+    seen: usize,
     scores: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let dim = layout.head_dim;
     let rows = queries.len() / dim;
     let mut row = 0;
-    // As many rows as registers allow share each loaded key: 8 by 2 vectors of one register, or 4 by
-    // one vector of two or four registers.
+    macro_rules! tile {
+        ($rows:literal, $vectors:literal, $next:expr) => {{
+            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
+            score_rows::<S, E, $rows, $vectors>(layout, queries, keys, seen, scores, $next);
+        }};
+        // As many keys at once as are seen.
+        ($rows:literal, $next:expr) => {
+            match seen.div_ceil(LANES) {
+                ..2 => tile!($rows, 1, $next),
+                2 => tile!($rows, 2, $next),
+                _ => tile!($rows, 4, $next),
+            }
+        };
+    }
+    // As many rows as registers allow share each loaded key: 6 by 4 vectors of one register, or 4 by one
+    // vector of two or four registers.
     // SAFETY: tiles stay within the rows; lengths are asserted by `scores`.
     unsafe {
         while rows - row >= 6 && S::TILE == 8 {
-            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, E, 6, 4>(layout, queries, keys, scores, &[]);
+            tile!(6, Ahead::NOTHING);
             row += 6;
         }
         while rows - row >= 4 {
-            let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
-            score_rows::<S, E, 4, 1>(layout, queries, keys, scores, &[]);
+            tile!(4, 1, Ahead::NOTHING);
             row += 4;
         }
         // What is left, or the few heads that share keys while one token is decoded.
-        let (queries, scores) = (&queries[row * dim..], &mut scores[row * PAGE..]);
         match rows - row {
-            3 if S::TILE == 8 => score_rows::<S, E, 3, 4>(layout, queries, keys, scores, next),
-            3 => score_rows::<S, E, 3, 1>(layout, queries, keys, scores, next),
-            2 => score_rows::<S, E, 2, 2>(layout, queries, keys, scores, next),
-            1 => score_rows::<S, E, 1, 4>(layout, queries, keys, scores, next),
+            3 if S::TILE == 8 => tile!(3, next),
+            3 => tile!(3, 1, next),
+            2 => tile!(2, 2, next),
+            1 => tile!(1, 4, next),
             _ => {}
         }
     }
@@ -250,15 +300,16 @@ unsafe fn score_rows<S: Simd, E: Element, const R: usize, const C: usize>(
     layout: &KvLayout,
     queries: &[f32],
     keys: &[u8],
+    seen: usize,
     scores: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let dim = layout.head_dim;
     assert!(queries.len() >= R * dim && scores.len() >= R * PAGE);
-    let mut ahead = next.chunks(2 * LINE);
+    let mut ahead = next.lines();
     // SAFETY: `keys` holds `dim` rows of PAGE elements, the others are asserted above.
     unsafe {
-        for key in (0..PAGE).step_by(C * LANES) {
+        for key in (0..seen).step_by(C * LANES) {
             let mut sum = [[S::f_splat(0.0); C]; R];
             for d in 0..dim {
                 prefetch_two(ahead.next());
@@ -287,31 +338,38 @@ unsafe fn score_rows<S: Simd, E: Element, const R: usize, const C: usize>(
 fn prefetch_two(lines: Option<&[u8]>) {
     if let Some(lines) = lines {
         prefetch(lines.as_ptr());
-        prefetch(lines.as_ptr().wrapping_add(LINE));
+        if lines.len() > LINE {
+            prefetch(lines.as_ptr().wrapping_add(LINE));
+        }
     }
 }
 
-/// The largest score of each row that is a number, or -inf. Any order gives the same.
-pub(super) fn largest(cpu: Cpu, scores: &[f32], largest: &mut [f32]) {
+/// The largest of the first `width` scores of each row that is a number, or -inf. Any order gives the same.
+pub(super) fn largest(cpu: Cpu, scores: &[f32], width: usize, largest: &mut [f32]) {
     assert_eq!(scores.len(), largest.len() * PAGE);
-    dispatch!(cpu, largest_scalar, largest_vector, (scores: &[f32], largest: &mut [f32]));
+    assert!(width <= PAGE && width.is_multiple_of(LANES));
+    dispatch!(cpu, largest_scalar, largest_vector, (
+        scores: &[f32], width: usize, largest: &mut [f32],
+    ));
 }
 
-fn largest_scalar(scores: &[f32], largest: &mut [f32]) {
+fn largest_scalar(scores: &[f32], width: usize, largest: &mut [f32]) {
     for (scores, largest) in scores.chunks_exact(PAGE).zip(largest) {
-        *largest = scores.iter().fold(f32::NEG_INFINITY, |a, b| larger(*b, a));
+        *largest = scores[..width]
+            .iter()
+            .fold(f32::NEG_INFINITY, |a, b| larger(*b, a));
     }
 }
 
 /// By hand, since compilers take the row apart into pairs.
 #[inline(always)]
-unsafe fn largest_vector<S: Simd>(scores: &[f32], largest: &mut [f32]) {
+unsafe fn largest_vector<S: Simd>(scores: &[f32], width: usize, largest: &mut [f32]) {
     for (scores, largest) in scores.chunks_exact(PAGE).zip(largest) {
         let mut lanes = [0.0; LANES];
         // SAFETY: a row has PAGE scores, whole vectors; `lanes` is one.
         unsafe {
             let mut found = S::f_splat(f32::NEG_INFINITY);
-            for at in (0..PAGE).step_by(LANES) {
+            for at in (0..width).step_by(LANES) {
                 found = S::f_larger(S::f_load(scores.as_ptr().add(at)), found);
             }
             S::f_store(lanes.as_mut_ptr(), found);
@@ -370,7 +428,7 @@ pub(super) fn add_values(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     assert_eq!(weights.len(), ranges.len() * PAGE);
     assert_eq!(acc.len(), ranges.len() * layout.value_stride());
@@ -385,7 +443,7 @@ pub(super) fn add_values(
     );
     dispatch!(cpu, add_values_scalar, add_values_vector, (
         layout: &KvLayout, weights: &[f32], ranges: &[Range<usize>], values: &[u8],
-        acc: &mut [f32], next: &[u8],
+        acc: &mut [f32], next: Ahead<'_>,
     ));
 }
 
@@ -395,7 +453,7 @@ fn add_values_scalar(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
-    _next: &[u8],
+    _next: Ahead<'_>,
 ) {
     let stride = layout.value_stride();
     let rows = weights.chunks_exact(PAGE).zip(acc.chunks_exact_mut(stride));
@@ -415,7 +473,7 @@ unsafe fn add_values_vector<S: Simd>(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
@@ -434,17 +492,17 @@ unsafe fn add_values_of<S: Simd, E: Element>(
     ranges: &[Range<usize>],
     values: &[u8],
     acc: &mut [f32],
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let mut row = 0;
     // SAFETY: tiles stay within the rows; lengths are asserted by `add_values`.
     unsafe {
         while ranges.len() - row >= 6 && S::TILE == 8 {
-            add_tile::<S, E, 6>(layout, weights, ranges, values, acc, row, &[]);
+            add_tile::<S, E, 6>(layout, weights, ranges, values, acc, row, Ahead::NOTHING);
             row += 6;
         }
         while ranges.len() - row >= 4 {
-            add_tile::<S, E, 4>(layout, weights, ranges, values, acc, row, &[]);
+            add_tile::<S, E, 4>(layout, weights, ranges, values, acc, row, Ahead::NOTHING);
             row += 4;
         }
         match ranges.len() - row {
@@ -466,7 +524,7 @@ unsafe fn add_tile<S: Simd, E: Element, const R: usize>(
     values: &[u8],
     acc: &mut [f32],
     row: usize,
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let stride = layout.value_stride();
     let tile = &ranges[row..row + R];
@@ -480,13 +538,13 @@ unsafe fn add_tile<S: Simd, E: Element, const R: usize>(
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let before = range.start..start.min(range.end);
-            add_rows::<S, E, 1>(layout, weights, before, values, acc, &[]);
+            add_rows::<S, E, 1>(layout, weights, before, values, acc, Ahead::NOTHING);
         }
         add_rows::<S, E, R>(layout, weights, start..end, values, acc, next);
         for (r, range) in tile.iter().enumerate() {
             let (weights, acc) = (&weights[r * PAGE..], &mut acc[r * stride..]);
             let after = end.max(range.start)..range.end;
-            add_rows::<S, E, 1>(layout, weights, after, values, acc, &[]);
+            add_rows::<S, E, 1>(layout, weights, after, values, acc, Ahead::NOTHING);
         }
     }
 }
@@ -498,7 +556,7 @@ unsafe fn add_rows<S: Simd, E: Element, const R: usize>(
     keys: Range<usize>,
     values: &[u8],
     acc: &mut [f32],
-    mut next: &[u8],
+    mut next: Ahead<'_>,
 ) {
     if keys.is_empty() {
         return;
@@ -511,17 +569,17 @@ unsafe fn add_rows<S: Simd, E: Element, const R: usize>(
         // One row alone needs more columns to have enough chains at once.
         while stride - d >= 4 * LANES && (R == 1 || (R <= 6 && S::TILE == 8)) {
             add_columns::<S, E, R, 4>(layout, weights, keys.clone(), values, acc, d, next);
-            next = &[];
+            next = Ahead::NOTHING;
             d += 4 * LANES;
         }
         while stride - d >= 2 * LANES && (S::TILE == 8 || R < 4) {
             add_columns::<S, E, R, 2>(layout, weights, keys.clone(), values, acc, d, next);
-            next = &[];
+            next = Ahead::NOTHING;
             d += 2 * LANES;
         }
         while d < stride {
             add_columns::<S, E, R, 1>(layout, weights, keys.clone(), values, acc, d, next);
-            next = &[];
+            next = Ahead::NOTHING;
             d += LANES;
         }
     }
@@ -535,7 +593,7 @@ unsafe fn add_columns<S: Simd, E: Element, const R: usize, const C: usize>(
     values: &[u8],
     acc: &mut [f32],
     first: usize,
-    next: &[u8],
+    next: Ahead<'_>,
 ) {
     let stride = layout.value_stride();
     // SAFETY: the caller's contract: C vectors from column `first` lie within each row.
@@ -546,7 +604,7 @@ unsafe fn add_columns<S: Simd, E: Element, const R: usize, const C: usize>(
                 sum[r][c] = S::f_load(acc.as_ptr().add(r * stride + first + c * LANES));
             }
         }
-        let mut ahead = next.chunks(2 * LINE);
+        let mut ahead = next.lines();
         for key in keys {
             prefetch_two(ahead.next());
             let mut v = [S::f_splat(0.0); C];
@@ -559,6 +617,10 @@ unsafe fn add_columns<S: Simd, E: Element, const R: usize, const C: usize>(
                     sum[r][c] = S::f_fma(w, v[c], sum[r][c]);
                 }
             }
+        }
+        // What comes next may be longer.
+        for lines in ahead {
+            prefetch_two(Some(lines));
         }
         for r in 0..R {
             for c in 0..C {

@@ -14,11 +14,13 @@ mod cache;
 
 pub use cache::{KvLayout, KvRows, KvType, KvWrite, PAGE};
 
+use self::block::Ahead;
 use self::cache::quantize;
 use crate::cpu::{Cpu, multiversion};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::rows::{soft_cap_plain, tree_sum};
+use crate::simd::LANES;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -84,7 +86,9 @@ struct Scratch {
     scores: Vec<f32>,
     /// Largest score of each row of a block, then what it makes of the sums so far.
     largest: Vec<f32>,
+    /// The keys that each row may see; of one block those that each of its rows sees.
     ranges: Vec<Range<usize>>,
+    in_block: Vec<Range<usize>>,
     span: State,
     total: State,
 }
@@ -146,13 +150,14 @@ pub fn attend(
     }
     pool.for_chunks(tiles.len(), 1, |_, range| {
         SCRATCH.with_borrow_mut(|scratch| {
-            for tile in &tiles[range] {
+            for index in range {
+                let (tile, then) = (&tiles[index], tiles.get(index + 1));
                 scratch.load(cpu, attention, tile, q, q_stride);
                 scratch
                     .total
                     .reset(tile.rows(attention), layout.value_stride());
                 for span in scratch.spans() {
-                    scratch.attend_span(cpu, attention, tile, span);
+                    scratch.attend_span(cpu, attention, tile, span, then);
                     let Scratch { span, total, .. } = &mut *scratch;
                     total.merge(cpu, span, layout.value_stride());
                 }
@@ -184,7 +189,7 @@ fn attend_by_spans(
                 scratch.load(cpu, attention, tile, q, q_stride);
                 let span = index % spans_max;
                 if scratch.spans().contains(&span) {
-                    scratch.attend_span(cpu, attention, tile, span);
+                    scratch.attend_span(cpu, attention, tile, span, None);
                     // SAFETY: each index is visited by one thread.
                     let state = unsafe { shared.slice(index..index + 1) };
                     std::mem::swap(&mut state[0], &mut scratch.span);
@@ -257,7 +262,15 @@ impl Scratch {
         first..end
     }
 
-    fn attend_span(&mut self, cpu: Cpu, attention: &Attention, tile: &Tile<'_>, span: usize) {
+    /// `then` is what this thread is likely to turn to after the tile.
+    fn attend_span(
+        &mut self,
+        cpu: Cpu,
+        attention: &Attention,
+        tile: &Tile<'_>,
+        span: usize,
+        then: Option<&Tile<'_>>,
+    ) {
         let layout = &attention.layout;
         let rows = self.ranges.len();
         self.span.reset(rows, layout.value_stride());
@@ -275,11 +288,15 @@ impl Scratch {
                 .count();
             let head = layout.head(tile.job.pages[block], tile.kv_head);
             let scores = &mut self.scores[..count * PAGE];
-            block::scores(cpu, layout, &self.queries, first, head, scores);
-            let in_block: Vec<Range<usize>> = self.ranges[first..first + count]
-                .iter()
-                .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from)
-                .collect();
+            let in_block = &mut self.in_block;
+            in_block.clear();
+            in_block.extend(
+                self.ranges[first..first + count]
+                    .iter()
+                    .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from),
+            );
+            let seen = in_block.iter().map(|range| range.end).max().unwrap_or(0);
+            block::scores(cpu, layout, &self.queries, first, head, seen, scores);
             let stride = layout.value_stride();
             let max = &mut self.span.max[first..first + count];
             let sum = &mut self.span.sum[first..first + count];
@@ -287,14 +304,25 @@ impl Scratch {
             self.largest.resize(count, 0.0);
             let largest = &mut self.largest[..count];
             let softcap = attention.softcap;
-            softmax_block(cpu, scores, &in_block, softcap, largest, max, sum, acc);
+            softmax_block(cpu, scores, in_block, softcap, largest, max, sum, acc);
             if layout.dtype == KvType::Int8 {
                 // What is left is to weight the values' codes.
                 scale_columns(cpu, scores, head.value_steps);
             }
-            let next = tile.job.pages.get(block + 1);
-            let next = next.map_or(&[][..], |page| layout.head(page, tile.kv_head).keys);
-            block::add_values(cpu, layout, scores, &in_block, head.values, acc, next);
+            let end = self.ranges.last().map_or(0, |range| range.end);
+            let next = if end > from + PAGE {
+                let page = tile.job.pages.get(block + 1);
+                page.map(|page| (*page, tile.kv_head, end - from - PAGE))
+            } else {
+                then.and_then(|tile| {
+                    let seen = (tile.job.start + tile.job.tokens).min(PAGE);
+                    Some((*tile.job.pages.first()?, tile.kv_head, seen))
+                })
+            };
+            let next = next.map_or(Ahead::NOTHING, |(page, kv_head, seen)| {
+                Ahead::keys(layout, layout.head(page, kv_head).keys, seen)
+            });
+            block::add_values(cpu, layout, scores, in_block, head.values, acc, next);
         }
     }
 }
@@ -314,7 +342,8 @@ fn scale_columns_plain(weights: &mut [f32], steps: &[u8]) {
 }
 
 /// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
-/// is scaled to the new maximum. Keys outside a row's range get weight 0.
+/// is scaled to the new maximum. Keys outside a row's range get weight 0, up to the last key that any row
+/// sees, in whole vectors.
 #[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
 fn softmax_block(
     cpu: Cpu,
@@ -329,13 +358,16 @@ fn softmax_block(
     if let Some(cap) = softcap {
         multiversion!(cpu, soft_cap_plain, (scores: &mut [f32], cap: f32));
     }
+    let seen = ranges.iter().map(|range| range.end).max().unwrap_or(0);
+    let width = seen.next_multiple_of(LANES);
     for (scores, range) in scores.chunks_exact_mut(PAGE).zip(ranges) {
         scores[..range.start].fill(f32::NEG_INFINITY);
-        scores[range.end..].fill(f32::NEG_INFINITY);
+        scores[range.end..width].fill(f32::NEG_INFINITY);
     }
-    block::largest(cpu, scores, largest);
+    block::largest(cpu, scores, width, largest);
     multiversion!(cpu, weights_plain, (
-        scores: &mut [f32], largest: &mut [f32], max: &mut [f32], sum: &mut [f32], acc: &mut [f32],
+        scores: &mut [f32], width: usize, largest: &mut [f32], max: &mut [f32], sum: &mut [f32],
+        acc: &mut [f32],
     ));
 }
 
@@ -343,6 +375,7 @@ fn softmax_block(
 #[inline(always)]
 fn weights_plain(
     scores: &mut [f32],
+    width: usize,
     largest: &mut [f32],
     max: &mut [f32],
     sum: &mut [f32],
@@ -363,9 +396,9 @@ fn weights_plain(
     for (scores, ((max, sum), correction)) in
         scores.iter_mut().zip(max.iter().zip(sum).zip(corrections))
     {
-        let mut lanes = [0.0; 16];
-        for sixteen in scores.as_chunks_mut::<16>().0 {
-            for i in 0..16 {
+        let mut lanes = [0.0; LANES];
+        for sixteen in scores[..width].as_chunks_mut::<LANES>().0 {
+            for i in 0..LANES {
                 sixteen[i] = math::exp_nonpositive(sixteen[i] - *max);
                 lanes[i] += sixteen[i];
             }

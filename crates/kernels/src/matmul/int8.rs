@@ -91,6 +91,10 @@ fn dot(w: &[i32], x: &[i8]) -> i32 {
     w.iter().zip(x).map(|(&w, &x)| w * i32::from(x)).sum()
 }
 
+/// Tokens up to which tiles are twice as wide: what it takes to get at a weight's codes counts for more
+/// than the activations' places in the first-level cache.
+const WIDE_UP_TO: usize = 32;
+
 /// Blocks of 32, vector: all tokens of the range in tiles.
 ///
 /// # Safety
@@ -105,20 +109,24 @@ pub(super) unsafe fn vector32<S: Simd, Q: block32::Format>(
     let mut t = tokens.start;
     // SAFETY: tiles stay within the range of tokens.
     unsafe {
+        while tokens.end - t >= 16 && S::TILE == 8 && tokens.len() <= WIDE_UP_TO {
+            tile32::<S, Q, 16>(group, x, t, t == tokens.start, out);
+            t += 16;
+        }
         while tokens.end - t >= S::TILE && S::TILE == 8 {
-            tile32::<S, Q, 8>(group, x, t, out);
+            tile32::<S, Q, 8>(group, x, t, t == tokens.start, out);
             t += 8;
         }
         while tokens.end - t >= 4 {
-            tile32::<S, Q, 4>(group, x, t, out);
+            tile32::<S, Q, 4>(group, x, t, t == tokens.start, out);
             t += 4;
         }
         if tokens.end - t >= 2 {
-            tile32::<S, Q, 2>(group, x, t, out);
+            tile32::<S, Q, 2>(group, x, t, t == tokens.start, out);
             t += 2;
         }
         if tokens.end > t {
-            tile32::<S, Q, 1>(group, x, t, out);
+            tile32::<S, Q, 1>(group, x, t, t == tokens.start, out);
         }
     }
 }
@@ -128,6 +136,7 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
     group: Group<'_>,
     x: &Quantized,
     first: usize,
+    fresh: bool,
     out: &mut [f32],
 ) {
     let n_blocks = group.bytes.len() / Q::BYTES;
@@ -145,6 +154,11 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
         let mut acc = [S::f_splat(0.0); T];
         for b in 0..n_blocks {
             let block = group.bytes.as_ptr().add(b * Q::BYTES);
+            if fresh && T > 1 {
+                for line in 0..Q::BYTES.div_ceil(LINE) {
+                    prefetch(block.wrapping_add(AHEAD + line * LINE));
+                }
+            }
             let scale = Q::scales::<S>(block);
             let min = if Q::MIN {
                 S::f_load_f16(block.add(2 * GROUP).cast())
@@ -156,7 +170,7 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
                 let i = t * n_blocks + b;
                 let a = codes.add(i * 32);
                 let mut even = S::i_splat(if bias == 0 { 0 } else { bias * *sums.add(i) });
-                if T == 8 {
+                if T >= 8 {
                     // Eight tokens are chains enough; integers may be added in any order.
                     for k in 0..8 {
                         even = dot4::<S>(Q::SIGNED, even, w[k], S::b_splat4(a.add(4 * k)));
