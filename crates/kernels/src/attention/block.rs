@@ -3,6 +3,7 @@
 use super::cache::{Head, KvLayout, KvType, PAGE, float};
 use super::{Queries, larger};
 use crate::cpu::{Cpu, dispatch};
+use crate::rows::tree_sum;
 use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
 
@@ -382,6 +383,31 @@ unsafe fn largest_vector<S: Simd>(scores: &[f32], width: usize, largest: &mut [f
             width /= 2;
         }
         *largest = lanes[0];
+    }
+}
+
+/// `sum = fma(sum, correction, the row's lanes in tree order)`; `lanes` is `[rows, LANES]`.
+pub(super) fn add_lanes(cpu: Cpu, lanes: &[f32], corrections: &[f32], sum: &mut [f32]) {
+    assert!(lanes.len() == sum.len() * LANES && corrections.len() == sum.len());
+    dispatch!(cpu, add_lanes_scalar, add_lanes_vector, (
+        lanes: &[f32], corrections: &[f32], sum: &mut [f32],
+    ));
+}
+
+fn add_lanes_scalar(lanes: &[f32], corrections: &[f32], sum: &mut [f32]) {
+    let rows = lanes.as_chunks().0.iter().zip(corrections);
+    for ((lanes, correction), sum) in rows.zip(sum) {
+        *sum = sum.mul_add(*correction, tree_sum(*lanes));
+    }
+}
+
+#[inline(always)]
+unsafe fn add_lanes_vector<S: Simd>(lanes: &[f32], corrections: &[f32], sum: &mut [f32]) {
+    let rows = lanes.as_chunks::<LANES>().0.iter().zip(corrections);
+    for ((lanes, correction), sum) in rows.zip(sum) {
+        // SAFETY: the features are the caller's; a row's lanes are one vector.
+        let tree_sum = unsafe { S::f_tree_sum(S::f_load(lanes.as_ptr())) };
+        *sum = sum.mul_add(*correction, tree_sum);
     }
 }
 

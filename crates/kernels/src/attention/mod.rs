@@ -19,7 +19,7 @@ use self::cache::quantize;
 use crate::cpu::{Cpu, multiversion};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
-use crate::rows::{soft_cap_plain, tree_sum};
+use crate::rows::soft_cap_plain;
 use crate::simd::LANES;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -86,6 +86,8 @@ struct Scratch {
     scores: Vec<f32>,
     /// Largest score of each row of a block, then what it makes of the sums so far.
     largest: Vec<f32>,
+    /// `[rows, LANES]` sums of a block's weights.
+    lanes: Vec<f32>,
     /// The keys that each row may see; of one block those that each of its rows sees.
     ranges: Vec<Range<usize>>,
     in_block: Vec<Range<usize>>,
@@ -302,9 +304,12 @@ impl Scratch {
             let sum = &mut self.span.sum[first..first + count];
             let acc = &mut self.span.acc[first * stride..][..count * stride];
             self.largest.resize(count, 0.0);
-            let largest = &mut self.largest[..count];
+            self.lanes.resize(count * LANES, 0.0);
+            let (largest, lanes) = (&mut self.largest[..], &mut self.lanes[..]);
             let softcap = attention.softcap;
-            softmax_block(cpu, scores, in_block, softcap, largest, max, sum, acc);
+            softmax_block(
+                cpu, scores, in_block, softcap, largest, lanes, max, sum, acc,
+            );
             if layout.dtype == KvType::Int8 {
                 // What is left is to weight the values' codes.
                 scale_columns(cpu, scores, head.value_steps);
@@ -351,6 +356,7 @@ fn softmax_block(
     ranges: &[Range<usize>],
     softcap: Option<f32>,
     largest: &mut [f32],
+    lanes: &mut [f32],
     max: &mut [f32],
     sum: &mut [f32],
     acc: &mut [f32],
@@ -366,19 +372,21 @@ fn softmax_block(
     }
     block::largest(cpu, scores, width, largest);
     multiversion!(cpu, weights_plain, (
-        scores: &mut [f32], width: usize, largest: &mut [f32], max: &mut [f32], sum: &mut [f32],
+        scores: &mut [f32], width: usize, largest: &mut [f32], lanes: &mut [f32], max: &mut [f32],
         acc: &mut [f32],
     ));
+    block::add_lanes(cpu, lanes, largest, sum);
 }
 
-/// The softmax step from each row's largest score on.
+/// The softmax step from each row's largest score on, but for the sums: of each row 16 `lanes`, which are
+/// added by hand, since compilers take a row apart into pairs.
 #[inline(always)]
 fn weights_plain(
     scores: &mut [f32],
     width: usize,
     largest: &mut [f32],
+    lanes: &mut [f32],
     max: &mut [f32],
-    sum: &mut [f32],
     acc: &mut [f32],
 ) {
     let stride = acc.len() / max.len();
@@ -393,17 +401,15 @@ fn weights_plain(
         *max = block_max;
     }
     let corrections = &*largest;
-    for (scores, ((max, sum), correction)) in
-        scores.iter_mut().zip(max.iter().zip(sum).zip(corrections))
-    {
-        let mut lanes = [0.0; LANES];
+    let lanes = lanes.as_chunks_mut::<LANES>().0;
+    for (scores, (max, lanes)) in scores.iter_mut().zip(max.iter().zip(lanes)) {
+        *lanes = [0.0; LANES];
         for sixteen in scores[..width].as_chunks_mut::<LANES>().0 {
             for i in 0..LANES {
                 sixteen[i] = math::exp_nonpositive(sixteen[i] - *max);
                 lanes[i] += sixteen[i];
             }
         }
-        *sum = sum.mul_add(*correction, tree_sum(lanes));
     }
     for (acc, correction) in acc.chunks_exact_mut(stride).zip(corrections) {
         if *correction != 1.0 {

@@ -133,6 +133,13 @@ impl Simd for Avx2 {
         [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])]
     }
     #[inline(always)]
+    unsafe fn f_tree_sum(x: Self::F) -> f32 {
+        let x = _mm256_add_ps(x[0], x[1]);
+        let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+        let x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+        _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)))
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: Self::I) -> Self::F {
         [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])]
     }

@@ -88,6 +88,10 @@ impl Simd for Avx512 {
         _mm512_max_ps(a, b)
     }
     #[inline(always)]
+    unsafe fn f_tree_sum(x: __m512) -> f32 {
+        super::avx2::Avx2::f_tree_sum([_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)])
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: __m512i) -> __m512 {
         _mm512_cvtepi32_ps(x)
     }

@@ -1,7 +1,7 @@
 //! The 16-lane vector that kernels are written against, once for all instruction sets.
 //!
 //! A vector of weights holds 16 rows side by side: 16 floats, 16 integers, or 16 times 4 bytes. It
-//! is one AVX-512 register, two AVX2 or four NEON ones. No operation here mixes lanes.
+//! is one AVX-512 register, two AVX2 or four NEON ones. Only one operation, which says so, mixes lanes.
 //!
 //! Every method is `unsafe` for one reason: the caller must run on a machine that has the
 //! instruction set, inside a function compiled for it. Loads and stores need valid pointers; none
@@ -62,6 +62,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn f_fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `if a > b { a } else { b }`.
     unsafe fn f_larger(a: Self::F, b: Self::F) -> Self::F;
+    /// The upper half of the lanes added to the lower one, until one is left.
+    unsafe fn f_tree_sum(x: Self::F) -> f32;
     unsafe fn f_from_i(x: Self::I) -> Self::F;
 
     unsafe fn i_splat(x: i32) -> Self::I;

@@ -156,6 +156,12 @@ impl Simd for Neon {
         four!(I => vbslq_f32(vcgtq_f32(a[I], b[I]), a[I], b[I]))
     }
     #[inline(always)]
+    unsafe fn f_tree_sum(x: Self::F) -> f32 {
+        let x = vaddq_f32(vaddq_f32(x[0], x[2]), vaddq_f32(x[1], x[3]));
+        let x = vadd_f32(vget_low_f32(x), vget_high_f32(x));
+        vget_lane_f32::<0>(x) + vget_lane_f32::<1>(x)
+    }
+    #[inline(always)]
     unsafe fn f_from_i(x: Self::I) -> Self::F {
         four!(I => vcvtq_f32_s32(x[I]))
     }
