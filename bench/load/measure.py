@@ -16,6 +16,8 @@ COST_ANSWER_TOKENS = 32
 # Of so many streams each time: one alone is over in a third of a second.
 COST_BURSTS = 9
 DRAIN_CLIENTS = 32
+# After a signal until a server may be expected to act on it; the streams go on for longer.
+SIGNAL_SEEN_S = 0.2
 SOAK_CLIENTS = 8
 # Of the soak, before memory is watched.
 WARM_UP_SHARE = 0.2
@@ -167,9 +169,10 @@ def drain(client, engine, texts):
 
 
 def is_refused(server):
-    """Whether new work finds no place."""
+    """Whether new work finds no place, once the signal has been seen."""
+    time.sleep(SIGNAL_SEEN_S)
     try:
-        server.post("/v1/completions", completion("Too late", 1)["body"])
+        server.post("/v1/completions", {"model": "model", "prompt": "Too late", "max_tokens": 1})
     except (Failed, OSError):
         return True
     return False
