@@ -3,7 +3,7 @@
 
 use crate::cpu::{Cpu, multiversion};
 
-/// Tokens whose weights are added before the sums are: in lanes, a lane for each id modulo [`LANES`],
+/// Tokens whose weights are added before the sums are: in 16 lanes, a token's being its place modulo 16,
 /// the lanes then in order.
 pub const BLOCK: usize = 1024;
 /// See [`BLOCK`].
