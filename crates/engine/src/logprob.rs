@@ -11,9 +11,8 @@ use crate::{Result, TokenLogprob};
 pub(crate) fn log_sum_exp(logits: &[f32]) -> Result<f64> {
     let largest = largest(logits)?;
     let cpu = Cpu::best();
-    let mut total = 0.0;
+    let (mut total, mut weights, mut sum) = (0.0, [0.0; BLOCK], [0.0]);
     for logits in logits.chunks(BLOCK) {
-        let (mut weights, mut sum) = ([0.0; BLOCK], [0.0]);
         let weights = &mut weights[..logits.len()];
         weigh(cpu, logits, largest, 1.0, 0.0, weights, &mut sum);
         total += sum[0];

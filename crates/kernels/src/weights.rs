@@ -35,34 +35,24 @@ const TAYLOR: [f64; 14] = [
     1.0,
 ];
 
-/// `e^x` for `x <= 0`.
-pub fn exp(x: f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    lanes[0] = x;
-    exp_lanes(&mut lanes);
-    lanes[0]
-}
-
-/// `e^x` of each lane, none of which is above 0; free of branches, so that it becomes vectors.
+/// `e^x` for `x <= 0`; free of branches, so that loops over it become vectors.
 #[inline(always)]
-fn exp_lanes(x: &mut [f64; LANES]) {
-    for x in x {
-        let bounded = if *x > LEAST { *x } else { LEAST };
-        let shifted = bounded * std::f64::consts::LOG2_E + ROUND_TO_INTEGER;
-        let k = shifted - ROUND_TO_INTEGER;
-        let r = (bounded - k * LN2_HIGH) - k * LN2_LOW;
-        // Even and odd powers apart: two chains of operations, each half as long.
-        let square = r * r;
-        let (mut odd, mut even) = (TAYLOR[0], TAYLOR[1]);
-        for coefficients in TAYLOR[2..].as_chunks::<2>().0 {
-            odd = odd * square + coefficients[0];
-            even = even * square + coefficients[1];
-        }
-        let power = odd * r + even;
-        // k + 1023 as the exponent of a double is 2^k; k is in -1010..=0 here.
-        let two_to_k = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
-        *x = if *x < LEAST { 0.0 } else { power * two_to_k };
+pub fn exp(x: f64) -> f64 {
+    let bounded = if x > LEAST { x } else { LEAST };
+    let shifted = bounded * std::f64::consts::LOG2_E + ROUND_TO_INTEGER;
+    let k = shifted - ROUND_TO_INTEGER;
+    let r = (bounded - k * LN2_HIGH) - k * LN2_LOW;
+    // Even and odd powers apart: two chains of operations, each half as long.
+    let square = r * r;
+    let (mut odd, mut even) = (TAYLOR[0], TAYLOR[1]);
+    for coefficients in TAYLOR[2..].as_chunks::<2>().0 {
+        odd = odd * square + coefficients[0];
+        even = even * square + coefficients[1];
     }
+    let power = odd * r + even;
+    // k + 1023 as the exponent of a double is 2^k; k is in -1010..=0 here.
+    let two_to_k = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    if x < LEAST { 0.0 } else { power * two_to_k }
 }
 
 /// `weights[i] = e^((logits[i] - largest) * scale)`, or 0 where that is below `least`; no logit is above
@@ -127,11 +117,8 @@ fn weigh_plain(
 fn weigh_lanes(logits: &[f32; LANES], largest: f64, scale: f64, least: f64) -> [f64; LANES] {
     let mut weights = [0.0; LANES];
     for i in 0..LANES {
-        weights[i] = (f64::from(logits[i]) - largest) * scale;
-    }
-    exp_lanes(&mut weights);
-    for weight in &mut weights {
-        *weight = if *weight < least { 0.0 } else { *weight };
+        let weight = exp((f64::from(logits[i]) - largest) * scale);
+        weights[i] = if weight < least { 0.0 } else { weight };
     }
     weights
 }

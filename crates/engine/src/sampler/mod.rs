@@ -217,7 +217,9 @@ impl Sampler {
         let mass = f64::from(top_p) * self.sums.iter().sum::<f64>();
         for depth in DEPTHS {
             collect_keys(logits, largest, depth, temperature, &mut self.keys);
-            if let Some(count) = likeliest_of(&mut self.keys, logits, weights, mass, temperature) {
+            let keys = &mut self.keys;
+            let count = likeliest_of(keys, logits, largest, weights, mass, temperature);
+            if let Some(count) = count {
                 self.keys.truncate(count);
                 break;
             }
@@ -232,13 +234,12 @@ impl Sampler {
 fn likeliest_of(
     keys: &mut [u64],
     logits: &[f32],
+    largest: f32,
     weights: &[f64],
     mass: f64,
     temperature: f32,
 ) -> Option<usize> {
     // Sorting is what costs: first only the bins that reach the mass are sorted.
-    let largest = keys.iter().map(|&key| logits[id_of(key) as usize]);
-    let largest = largest.fold(f32::NEG_INFINITY, f32::max);
     let bin = |key: u64| bin_of(logits[id_of(key) as usize], largest, temperature);
     let mut masses = [0.0; BINS];
     for &key in &*keys {

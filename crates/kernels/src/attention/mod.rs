@@ -308,7 +308,7 @@ impl Scratch {
             let (largest, lanes) = (&mut self.largest[..], &mut self.lanes[..]);
             let softcap = attention.softcap;
             softmax_block(
-                cpu, scores, in_block, softcap, largest, lanes, max, sum, acc,
+                cpu, scores, in_block, seen, softcap, largest, lanes, max, sum, acc,
             );
             if layout.dtype == KvType::Int8 {
                 // What is left is to weight the values' codes.
@@ -347,13 +347,14 @@ fn scale_columns_plain(weights: &mut [f32], steps: &[u8]) {
 }
 
 /// One step of the online softmax (arXiv:2307.08691): scores become weights, and what was gathered
-/// is scaled to the new maximum. Keys outside a row's range get weight 0, up to the last key that any row
-/// sees, in whole vectors.
+/// is scaled to the new maximum. Keys outside a row's range get weight 0, up to the last that any row has
+/// `seen`, in whole vectors.
 #[allow(clippy::too_many_arguments, reason = "the parts of one softmax step")]
 fn softmax_block(
     cpu: Cpu,
     scores: &mut [f32],
     ranges: &[Range<usize>],
+    seen: usize,
     softcap: Option<f32>,
     largest: &mut [f32],
     lanes: &mut [f32],
@@ -364,7 +365,6 @@ fn softmax_block(
     if let Some(cap) = softcap {
         multiversion!(cpu, soft_cap_plain, (scores: &mut [f32], cap: f32));
     }
-    let seen = ranges.iter().map(|range| range.end).max().unwrap_or(0);
     let width = seen.next_multiple_of(LANES);
     for (scores, range) in scores.chunks_exact_mut(PAGE).zip(ranges) {
         scores[..range.start].fill(f32::NEG_INFINITY);

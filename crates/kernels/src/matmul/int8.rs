@@ -73,18 +73,24 @@ pub(super) fn scalar256(group: Group<'_>, x: &Quantized, tokens: Range<usize>, o
     }
 }
 
-/// How far ahead of their use super-blocks are asked for, in bytes: they are not read front to back,
-/// which a processor's own prefetching would notice. Groups lie one after another, so this reaches
-/// into the next one.
+/// How far ahead of their use weights are asked for, in bytes, where a processor's own prefetching falls
+/// short: super-blocks are not read front to back, and a group that several tiles of tokens share is read
+/// from memory by the first alone. Groups lie one after another, so this reaches into the next one.
 const AHEAD: usize = 4096;
+
+/// Asks for these of the lines that lie [`AHEAD`] of a block.
+#[inline(always)]
+fn prefetch_ahead(block: *const u8, lines: Range<usize>) {
+    for line in lines {
+        prefetch(block.wrapping_add(AHEAD + line * LINE));
+    }
+}
 
 /// Asks for the `j`-th eighth of the `bytes` that lie [`AHEAD`] of a super-block.
 #[inline(always)]
 fn prefetch_eighth(block: *const u8, bytes: usize, j: usize) {
     let lines = bytes.div_ceil(LINE);
-    for line in j * lines / 8..(j + 1) * lines / 8 {
-        prefetch(block.wrapping_add(AHEAD + line * LINE));
-    }
+    prefetch_ahead(block, j * lines / 8..(j + 1) * lines / 8);
 }
 
 fn dot(w: &[i32], x: &[i8]) -> i32 {
@@ -155,9 +161,7 @@ unsafe fn tile32<S: Simd, Q: block32::Format, const T: usize>(
         for b in 0..n_blocks {
             let block = group.bytes.as_ptr().add(b * Q::BYTES);
             if fresh && T > 1 {
-                for line in 0..Q::BYTES.div_ceil(LINE) {
-                    prefetch(block.wrapping_add(AHEAD + line * LINE));
-                }
+                prefetch_ahead(block, 0..Q::BYTES.div_ceil(LINE));
             }
             let scale = Q::scales::<S>(block);
             let min = if Q::MIN {
