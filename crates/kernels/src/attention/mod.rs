@@ -11,6 +11,7 @@
 
 mod block;
 mod cache;
+mod coded;
 
 pub use cache::{KvLayout, KvRows, KvType, KvWrite, PAGE};
 
