@@ -52,9 +52,36 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     let r = n.mul_add(-LN2_HIGH, c);
     let r = n.mul_add(-LN2_LOW, r);
     let p = exp_polynomial(r);
-    // The bits of ROUND leave by the shift, those of n come to stand in the exponent.
-    let factor = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
+    let factor = two_to(shifted);
     if x < UNDERFLOW { 0.0 } else { p * factor }
+}
+
+/// 2^x for x <= 0 (or NaN), within 6e-7 relative; exactly 1 at 0, and 0 below -126, where results would be
+/// subnormal. Softmax's own: to base 2 the argument's reduction is exact and costs two additions.
+///
+/// The polynomial is the minimax of its degree with a constant term of 1, found by Remez' exchange.
+#[inline(always)]
+pub(crate) fn exp2_nonpositive(x: f32) -> f32 {
+    const UNDERFLOW: f32 = -126.0;
+    // In this order a NaN stays what it is.
+    let c = if UNDERFLOW > x { UNDERFLOW } else { x };
+    let shifted = c + ROUND;
+    let r = c - (shifted - ROUND);
+    let p = 1.112_549_4e-3_f32;
+    let p = p.mul_add(r, 9.666_283e-3);
+    let p = p.mul_add(r, 5.557_400_4e-2);
+    let p = p.mul_add(r, 2.402_235_1e-1);
+    let p = p.mul_add(r, 6.931_428_3e-1);
+    let p = p.mul_add(r, 1.0);
+    let factor = two_to(shifted);
+    if x < UNDERFLOW { 0.0 } else { p * factor }
+}
+
+/// 2^n of `shifted`, which is [`ROUND`] + n, for -126 <= n <= 0: ROUND's bits leave by the shift, those of
+/// n come to stand in the exponent.
+#[inline(always)]
+fn two_to(shifted: f32) -> f32 {
+    f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// e^r for |r| <= ln(2)/2.
@@ -197,6 +224,20 @@ mod tests {
             assert_eq!(exp_nonpositive(x).to_bits(), exp(x).to_bits(), "{x}");
         }
         assert!(exp_nonpositive(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn powers_of_two_are_accurate_and_exact_where_softmax_needs_it() {
+        let far = worst(exp2_nonpositive, libm::exp2, -99.0, 0.0);
+        assert!(far < 6e-7, "{far}");
+        for n in 0..=126 {
+            assert_eq!(exp2_nonpositive(-n as f32), 2f32.powi(-n));
+        }
+        assert_eq!(exp2_nonpositive(-0.0), 1.0);
+        assert_eq!(exp2_nonpositive(-126.000_01), 0.0);
+        assert_eq!(exp2_nonpositive(f32::NEG_INFINITY), 0.0);
+        assert!(exp2_nonpositive(f32::NAN).is_nan());
+        assert!(exp2_nonpositive(f32::from_bits(0x7fc0_0001)).is_nan());
     }
 
     #[test]

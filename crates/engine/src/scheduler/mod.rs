@@ -35,8 +35,8 @@ use line::Line;
 pub(crate) use task::{Job, Sink};
 use task::{Running, Task};
 
-/// Prompts that share one step.
-const PROMPTS_IN_A_STEP: usize = 4;
+/// Of each step's prompt tokens one in so many is the oldest prompt's.
+const PART_OF_THE_OLDEST: usize = 4;
 /// Rows of logits in one step for the log-probabilities of prompts; bounds their memory.
 const PROMPT_ROWS_MAX: usize = 64;
 
@@ -190,31 +190,37 @@ impl<R: Runner, S: Sink> Scheduler<R, S> {
                 shares.push(Share { index, tokens: 1 });
             }
         }
-        // The oldest is always served, so that it ends; besides it those that have come least far,
-        // so that short prompts are not kept waiting by long ones.
-        if let Some((_, younger)) = prompts.split_first_mut() {
-            younger.sort_by_key(|&index| self.running[index].sequence.len());
-        }
-        prompts.truncate(PROMPTS_IN_A_STEP);
+        // Those that have the least left come first: all wait less than if they took turns. The oldest has
+        // a part of each step before, so that it ends however many come.
+        let oldest = prompts.first().copied();
+        prompts.sort_by_key(|&index| self.running[index].to_evaluate());
         let mut budget = self.budget.prefill_chunk;
         let mut rows = PROMPT_ROWS_MAX;
-        let wanted = |index: usize| (self.running[index].to_evaluate(), index);
-        let mut wanting: Vec<(usize, usize)> = prompts.into_iter().map(wanted).collect();
-        // Shortest first: what it does not need is left to the others.
-        wanting.sort_unstable();
-        for (done, &(wanted, index)) in wanting.iter().enumerate() {
-            let fair = budget.div_ceil(wanting.len() - done);
-            let mut tokens = wanted.min(fair);
-            let harvest = self.running[index].task.harvest.as_ref();
+        let mut given = vec![0; prompts.len()];
+        let mut give = |place: usize, most: usize| {
+            let running = &self.running[prompts[place]];
+            let wanted = running.to_evaluate() - given[place];
+            let mut tokens = wanted.min(most).min(budget);
+            let harvest = running.task.harvest.as_ref();
             if harvest.is_some_and(|harvest| harvest.alternatives().is_some()) {
                 tokens = tokens.min(rows);
                 rows -= tokens;
             }
-            if tokens > 0 {
-                budget -= tokens;
-                shares.push(Share { index, tokens });
-            }
+            budget -= tokens;
+            given[place] += tokens;
+        };
+        if let Some(place) = prompts.iter().position(|&index| Some(index) == oldest) {
+            give(
+                place,
+                self.budget.prefill_chunk.div_ceil(PART_OF_THE_OLDEST),
+            );
         }
+        for place in 0..prompts.len() {
+            give(place, usize::MAX);
+        }
+        let given = prompts.into_iter().zip(given);
+        let some = given.filter(|&(_, tokens)| tokens > 0);
+        shares.extend(some.map(|(index, tokens)| Share { index, tokens }));
         shares.sort_unstable_by_key(|share| share.index);
         shares
     }

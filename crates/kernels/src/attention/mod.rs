@@ -23,6 +23,7 @@ use crate::pool::{SharedMut, ThreadPool};
 use crate::rows::soft_cap_plain;
 use crate::simd::LANES;
 use std::cell::RefCell;
+use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 /// Positions that share one softmax before merging.
@@ -164,7 +165,7 @@ pub fn attend(
                     let Scratch { span, total, .. } = &mut *scratch;
                     total.merge(cpu, span, layout.value_stride());
                 }
-                scratch.total.write(attention, tile, &out);
+                scratch.total.write(cpu, attention, tile, &out);
             }
         });
     });
@@ -207,7 +208,7 @@ fn attend_by_spans(
         for span in spans.iter().filter(|span| !span.max.is_empty()) {
             total.merge(cpu, span, stride);
         }
-        total.write(attention, tile, out);
+        total.write(cpu, attention, tile, out);
     }
 }
 
@@ -229,12 +230,14 @@ impl Scratch {
     ) {
         let dim = attention.layout.head_dim;
         let group = attention.n_heads / attention.layout.n_kv_heads;
+        // Scores are logarithms to base 2: softmax takes powers of 2.
+        let scale = attention.scale * LOG2_E;
         self.queries.rows.clear();
         self.ranges.clear();
         for token in tile.first_token..tile.first_token + tile.tokens {
             let at = (tile.job.first_row + token) * q_stride + tile.kv_head * group * dim;
             let rows = q[at..at + group * dim].iter();
-            self.queries.rows.extend(rows.map(|q| q * attention.scale));
+            self.queries.rows.extend(rows.map(|q| q * scale));
             let own = tile.job.start + token + 1;
             let start = attention
                 .window
@@ -281,24 +284,22 @@ impl Scratch {
         for block in span * SPAN / PAGE..((span + 1) * SPAN / PAGE).min(tile.job.pages.len()) {
             // Ranges ascend from row to row: the block's rows are consecutive.
             let from = block * PAGE;
-            let seen = |range: &Range<usize>| range.start < from + PAGE && range.end > from;
-            let Some(first) = self.ranges.iter().position(seen) else {
+            let first = self.ranges.partition_point(|range| range.end <= from);
+            let ranges = &self.ranges[first..];
+            let count = ranges.partition_point(|range| range.start < from + PAGE);
+            if count == 0 {
                 continue;
-            };
-            let count = self.ranges[first..]
-                .iter()
-                .take_while(|range| seen(range))
-                .count();
+            }
             let head = layout.head(tile.job.pages[block], tile.kv_head);
             let scores = &mut self.scores[..count * PAGE];
             let in_block = &mut self.in_block;
             in_block.clear();
             in_block.extend(
-                self.ranges[first..first + count]
+                ranges[..count]
                     .iter()
                     .map(|range| range.start.max(from) - from..range.end.min(from + PAGE) - from),
             );
-            let seen = in_block.iter().map(|range| range.end).max().unwrap_or(0);
+            let seen = in_block.last().map_or(0, |range| range.end);
             block::scores(cpu, layout, &self.queries, first, head, seen, scores);
             let stride = layout.value_stride();
             let max = &mut self.span.max[first..first + count];
@@ -307,7 +308,7 @@ impl Scratch {
             self.largest.resize(count, 0.0);
             self.lanes.resize(count * LANES, 0.0);
             let (largest, lanes) = (&mut self.largest[..], &mut self.lanes[..]);
-            let softcap = attention.softcap;
+            let softcap = attention.softcap.map(|cap| cap * LOG2_E);
             softmax_block(
                 cpu, scores, in_block, seen, softcap, largest, lanes, max, sum, acc,
             );
@@ -367,9 +368,14 @@ fn softmax_block(
         multiversion!(cpu, soft_cap_plain, (scores: &mut [f32], cap: f32));
     }
     let width = seen.next_multiple_of(LANES);
-    for (scores, range) in scores.chunks_exact_mut(PAGE).zip(ranges) {
-        scores[..range.start].fill(f32::NEG_INFINITY);
-        scores[range.end..width].fill(f32::NEG_INFINITY);
+    // Ranges ascend: mostly every row sees the whole block.
+    let starts_last = ranges.last().map_or(0, |range| range.start);
+    let ends_first = ranges.first().map_or(0, |range| range.end);
+    if starts_last > 0 || ends_first < width {
+        for (scores, range) in scores.chunks_exact_mut(PAGE).zip(ranges) {
+            scores[..range.start].fill(f32::NEG_INFINITY);
+            scores[range.end..width].fill(f32::NEG_INFINITY);
+        }
     }
     block::largest(cpu, scores, width, largest);
     multiversion!(cpu, weights_plain, (
@@ -397,8 +403,8 @@ fn weights_plain(
     // output, where it is reported.
     for (max, correction) in max.iter_mut().zip(&mut *largest) {
         let block_max = larger(*correction, *max);
-        // Mostly the maximum stands, and e^0 is 1.
-        *correction = math::exp_nonpositive(*max - block_max);
+        // Mostly the maximum stands, and 2^0 is 1.
+        *correction = math::exp2_nonpositive(*max - block_max);
         *max = block_max;
     }
     let corrections = &*largest;
@@ -407,7 +413,7 @@ fn weights_plain(
         *lanes = [0.0; LANES];
         for sixteen in scores[..width].as_chunks_mut::<LANES>().0 {
             for i in 0..LANES {
-                sixteen[i] = math::exp_nonpositive(sixteen[i] - *max);
+                sixteen[i] = math::exp2_nonpositive(sixteen[i] - *max);
                 lanes[i] += sixteen[i];
             }
         }
@@ -455,8 +461,8 @@ impl State {
             } else {
                 self.max[row]
             };
-            let old = math::exp(self.max[row] - max);
-            let new = math::exp(span.max[row] - max);
+            let old = math::exp2_nonpositive(self.max[row] - max);
+            let new = math::exp2_nonpositive(span.max[row] - max);
             self.max[row] = max;
             self.sum[row] = self.sum[row].mul_add(old, span.sum[row] * new);
             let acc = &mut self.acc[row * stride..][..stride];
@@ -466,18 +472,29 @@ impl State {
         }
     }
 
-    fn write(&self, attention: &Attention, tile: &Tile<'_>, out: &SharedMut<f32>) {
+    /// Divides by the sums, and hands the rows over.
+    fn write(&mut self, cpu: Cpu, attention: &Attention, tile: &Tile<'_>, out: &SharedMut<f32>) {
         let (dim, stride) = (attention.layout.head_dim, attention.layout.value_stride());
         let group = attention.n_heads / attention.layout.n_kv_heads;
-        for (row, sum) in self.sum.iter().enumerate() {
+        let (acc, sum) = (&mut self.acc[..], &self.sum[..]);
+        multiversion!(cpu, divide_plain, (acc: &mut [f32], sum: &[f32]));
+        for (row, values) in self.acc.chunks_exact(stride).enumerate() {
             let token = tile.job.first_row + tile.first_token + row / group;
             let head = tile.kv_head * group + row % group;
             let at = (token * attention.n_heads + head) * dim;
             // SAFETY: tiles of one call are of different tokens or heads.
             let out = unsafe { out.slice(at..at + dim) };
-            for (out, x) in out.iter_mut().zip(&self.acc[row * stride..]) {
-                *out = x / sum;
-            }
+            out.copy_from_slice(&values[..dim]);
+        }
+    }
+}
+
+/// Divides each row of `acc` by its sum.
+#[inline(always)]
+fn divide_plain(acc: &mut [f32], sum: &[f32]) {
+    for (row, sum) in acc.chunks_exact_mut(acc.len() / sum.len()).zip(sum) {
+        for x in row {
+            *x /= sum;
         }
     }
 }
