@@ -274,6 +274,14 @@ struct Block<'a> {
     from_c: bool,
 }
 
+/// So many elements of a buffer that never becomes shorter: what is new has to be cleared.
+pub(crate) fn at_least(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
 fn blocks(total: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
     let end = total.end;
     total

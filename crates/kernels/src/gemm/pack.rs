@@ -17,7 +17,7 @@ pub(super) fn b(
 ) {
     let width = panel_width(cpu);
     let n_panels = columns.len().div_ceil(width);
-    out.resize(n_panels * width * depth.len(), 0.0);
+    let out = super::at_least(out, n_panels * width * depth.len());
     for (panel, out) in out.chunks_exact_mut(width * depth.len()).enumerate() {
         let start = columns.start + panel * width;
         let n = width.min(columns.end - start);
@@ -170,7 +170,7 @@ pub(super) fn a(
     depth: &Range<usize>,
     tile: usize,
 ) {
-    out.resize(rows.len().next_multiple_of(tile) * depth.len(), 0.0);
+    let out = super::at_least(out, rows.len().next_multiple_of(tile) * depth.len());
     macro_rules! tiles_of {
         ($rows:literal) => {
             multiversion!(cpu, a_plain::<$rows>, (

@@ -6,7 +6,7 @@
 
 use super::loss::largest;
 use crate::cpu::{Cpu, multiversion};
-use crate::gemm::{Size, Start, View, Workspace, gemm};
+use crate::gemm::{Size, Start, View, Workspace, at_least, gemm};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::rows::{rotate, tree_sum};
@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 /// Queries whose scores are held at once.
-const QUERIES: usize = 128;
+const QUERIES: usize = 64;
 
 /// What the heads look like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +107,7 @@ pub fn forward(
                     ..
                 } = scratch;
                 let (rows, keys) = (queries.len(), queries.end);
-                scores.resize(rows * keys, 0.0);
+                let scores = at_least(scores, rows * keys);
                 let size = Size {
                     m: rows,
                     n: keys,
@@ -261,8 +261,10 @@ fn backward_block(
         d_scores,
     } = scratch;
     let (rows, keys, hd) = (queries.len(), queries.end, shape.head_dim);
-    scores.resize(rows * keys, 0.0);
-    d_scores.resize(rows * keys, 0.0);
+    let (scores, d_scores) = (
+        at_least(scores, rows * keys),
+        at_least(d_scores, rows * keys),
+    );
     let at = queries.start * hd;
     let (q, d_out) = (View::rows(&q[at..], hd), View::rows(&d_out[at..], hd));
     let (k, v) = (View::rows(k, hd), View::rows(v, hd));

@@ -79,7 +79,7 @@ impl Order {
 /// matrix to the next.
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// For each 16 rows or columns, the tiles along `k`.
+    /// For each 16 rows or columns, the tiles along `k`; there may be more from a matrix before.
     tiles: Vec<Tile>,
     side: Side,
     order: Order,
@@ -122,10 +122,13 @@ impl Packed {
         (self.side, self.outer, self.k) = (side, outer, k);
         self.order = Order::of(cpu);
         let len = outer.div_ceil(EDGE) * k.div_ceil(DEPTH);
-        self.tiles.resize(len, Tile([0; EDGE * EDGE]));
+        // Never shorter: what is new has to be cleared.
+        if len > self.tiles.len() {
+            self.tiles.resize(len, Tile([0; EDGE * EDGE]));
+        }
         if len > 0 {
             from.assert_holds(outer, k, "a side of a product");
-            pack::pack(cpu, pool, from, side, outer, k, &mut self.tiles);
+            pack::pack(cpu, pool, from, side, outer, k, &mut self.tiles[..len]);
         }
     }
 }
@@ -203,10 +206,12 @@ pub fn multiply(
         }
         return;
     }
+    // As many parts for each thread, and more than one, should a thread be slower.
+    let threads = pool.threads();
+    let parts = m.div_ceil(M_BLOCK).max(2 * threads);
     let rows = m
-        .div_ceil(pool.threads() * 2)
-        .next_multiple_of(2 * EDGE)
-        .min(M_BLOCK);
+        .div_ceil(parts.next_multiple_of(threads))
+        .next_multiple_of(2 * EDGE);
     let c = SharedMut::new(c);
     pool.for_chunks(m.div_ceil(rows), 1, |_, parts| {
         for part in parts {

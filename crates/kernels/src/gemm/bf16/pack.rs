@@ -156,7 +156,6 @@ unsafe fn tile<S: Simd, P: Pairing>(
     let data = &source.from.data[panel * EDGE * row + step * DEPTH * col..];
     let outer = (source.outer - panel * EDGE).min(EDGE);
     let k = (source.k - step * DEPTH).min(DEPTH);
-    let mut edge = [0.0f32; EDGE * DEPTH];
     let is_whole = outer == EDGE && k == DEPTH;
     // SAFETY: the caller's contract.
     unsafe {
@@ -164,6 +163,7 @@ unsafe fn tile<S: Simd, P: Pairing>(
             if is_whole {
                 P::along(data, row, out);
             } else {
+                let mut edge = [0.0f32; EDGE * DEPTH];
                 for i in 0..outer {
                     edge[i * DEPTH..][..k].copy_from_slice(&data[i * row..][..k]);
                 }
@@ -176,6 +176,7 @@ unsafe fn tile<S: Simd, P: Pairing>(
             if is_whole {
                 P::across(data, col, out);
             } else {
+                let mut edge = [0.0f32; EDGE * DEPTH];
                 for p in 0..k {
                     edge[p * EDGE..][..outer].copy_from_slice(&data[p * col..][..outer]);
                 }

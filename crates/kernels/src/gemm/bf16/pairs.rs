@@ -123,17 +123,25 @@ type Sums<const NV: usize> = [[__m512; NV]; EDGE];
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")]
 pub(super) unsafe fn block(block: &Block<'_>, c: &mut [f32]) {
     for first in (0..block.steps).step_by(STEPS) {
-        for column in (0..block.n).step_by(PANELS * EDGE) {
+        let mut column = 0;
+        while column < block.n {
+            let panels = match (block.n - column).div_ceil(EDGE) {
+                1 => 1,
+                // One that is left over alone would have too few chains.
+                2 | 4 => 2,
+                _ => PANELS,
+            };
             for row in (0..block.m).step_by(EDGE) {
                 // SAFETY: the caller's contract.
                 unsafe {
-                    match (block.n - column).div_ceil(EDGE) {
+                    match panels {
                         1 => panel::<1>(block, first, row, column, c),
                         2 => panel::<2>(block, first, row, column, c),
                         _ => panel::<PANELS>(block, first, row, column, c),
                     }
                 }
             }
+            column += panels * EDGE;
         }
     }
 }
@@ -155,17 +163,28 @@ unsafe fn panel<const NV: usize>(
         let b = block.b.as_ptr().add(column / EDGE * block.steps + first);
         let mut sums: MaybeUninit<Sums<NV>> = MaybeUninit::uninit();
         let first_sum = sums.as_mut_ptr().cast::<[__m512; NV]>();
+        for i in row..block.m.min(row + EDGE) {
+            for v in 0..NV {
+                let c = c
+                    .as_ptr()
+                    .wrapping_add(i * block.c_stride + column + v * EDGE);
+                prefetch(c.cast());
+            }
+        }
         for step in 0..steps {
             for rows in (0..EDGE).step_by(ROWS) {
                 let a = a.add(step).cast::<i32>().add(rows * EDGE);
-                chains(a, b.add(step), block.steps, first_sum.add(rows), step > 0);
+                let b = b.add(step);
+                let next = b.wrapping_add(1).cast::<[u32; EDGE]>().wrapping_add(rows);
+                let sums = first_sum.add(rows);
+                chains(a, b, block.steps, next, sums, step > 0);
             }
         }
         // Every row was written in the first step.
-        let sums = sums.assume_init();
+        let sums = sums.assume_init_ref();
         let from_c = block.start == Start::Add || first > 0;
         for (i, sums) in (row..block.m).zip(sums) {
-            for (v, mut sum) in sums.into_iter().enumerate() {
+            for (v, &(mut sum)) in sums.iter().enumerate() {
                 let column = column + v * EDGE;
                 let mask = (u32::MAX >> (32 - EDGE.min(block.n - column))) as u16;
                 let c = c.as_mut_ptr().add(i * block.c_stride + column);
@@ -186,12 +205,14 @@ unsafe fn as_pairs(x: __m512i) -> __m512bh {
 }
 
 /// Adds what one tile of `k` gives, or begins with that: no chain ends with -0, so that zero need not be
-/// added.
+/// added. Of the tiles after them as many lines are asked for, those of the right side from `next` on: all rows
+/// together ask for all.
 #[inline(always)]
 unsafe fn chains<const NV: usize>(
     a: *const i32,
     b: *const Tile,
     stride: usize,
+    next: *const [u32; EDGE],
     sums: *mut [__m512; NV],
     from_sums: bool,
 ) {
@@ -202,6 +223,13 @@ unsafe fn chains<const NV: usize>(
         let mut even = [[_mm512_setzero_ps(); NV]; ROWS];
         let mut odd = even;
         for pair in 0..CHAIN {
+            if pair < ROWS {
+                for v in 0..NV {
+                    let line = next.wrapping_add(v * stride * EDGE + pair);
+                    prefetch(line.cast());
+                }
+                prefetch(a.wrapping_add((EDGE + pair) * EDGE).cast());
+            }
             for (chain, at) in [(&mut even, pair), (&mut odd, CHAIN + pair)] {
                 let mut columns = [_mm512_setzero_si512(); NV];
                 for v in 0..NV {
