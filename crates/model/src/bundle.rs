@@ -57,6 +57,7 @@ impl ModelFiles {
             Checkpoint::Gguf(gguf) => {
                 let tokenizer = Tokenizer::from_gguf(gguf.metadata())?;
                 let template = ChatTemplate::from_gguf(gguf.metadata(), &tokenizer)?;
+                gguf.done_with_metadata();
                 (tokenizer, template)
             }
             Checkpoint::HfFolder(folder) => {

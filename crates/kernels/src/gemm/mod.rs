@@ -282,8 +282,10 @@ pub(crate) fn at_least(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
+/// Blocks of equal length, at most `block` but for whole vectors.
 fn blocks(total: Range<usize>, block: usize) -> impl Iterator<Item = Range<usize>> {
-    let end = total.end;
+    let (end, count) = (total.end, total.len().div_ceil(block).max(1));
+    let block = total.len().div_ceil(count).next_multiple_of(LANES).max(1);
     total
         .step_by(block)
         .map(move |start| start..(start + block).min(end))

@@ -80,6 +80,13 @@ impl Gguf {
         &self.metadata
     }
 
+    /// Lets the system drop what was read of keys and values; they are read again when needed.
+    pub fn done_with_metadata(&self) {
+        let starts = self.tensors.iter().map(|tensor| tensor.data.start);
+        let end = starts.min().unwrap_or(0);
+        self.map.done_with(&self.map.bytes()[..end]);
+    }
+
     fn find(&self, name: &str) -> Option<&TensorInfo> {
         let found = self
             .tensors

@@ -3,9 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::{Days, Record, SET_ASIDE_MAX, now_s, records, set_aside};
@@ -16,7 +16,9 @@ const WAITING_MAX: usize = 64 << 10;
 /// Takes records and writes them.
 #[derive(Debug)]
 pub(crate) struct UsageLog {
-    sender: Mutex<Option<SyncSender<Record>>>,
+    sender: Mutex<Option<Sender<Record>>>,
+    /// Counted here: a channel of bounded length takes all its memory at once.
+    waiting: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -28,18 +30,21 @@ impl UsageLog {
         for record in &known {
             days.count(record);
         }
+        let waiting = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
+            waiting: Arc::clone(&waiting),
             file: None,
             path: path.to_owned(),
             file_bytes_max,
             days,
         };
-        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
             .name("terang-usage".to_owned())
             .spawn(move || writer.run(&receiver))?;
         let log = Self {
             sender: Mutex::new(Some(sender)),
+            waiting,
             writer: Mutex::new(Some(thread)),
         };
         Ok((log, known))
@@ -48,10 +53,15 @@ impl UsageLog {
     /// Writes a record, soon.
     pub(crate) fn write(&self, record: Record) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = sender.as_ref().map(|sender| sender.try_send(record));
-        if let Some(Err(TrySendError::Full(_))) = sent {
+        let Some(sender) = &*sender else {
+            return;
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             tracing::error!("a usage record is lost: the disk is too slow");
+            return;
         }
+        let _ = sender.send(record);
     }
 
     /// Waits until everything is on the disk. What comes later is not written.
@@ -74,6 +84,7 @@ impl UsageLog {
 }
 
 struct Writer {
+    waiting: Arc<AtomicUsize>,
     file: Option<File>,
     path: PathBuf,
     file_bytes_max: u64,
@@ -86,6 +97,7 @@ impl Writer {
         while let Ok(first) = receiver.recv() {
             let mut lines = Vec::new();
             for record in std::iter::once(first).chain(receiver.try_iter()) {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
                 self.days.count(&record);
                 push_line(&mut lines, &record);
             }
