@@ -1,15 +1,18 @@
-//! Server-sent events: a task writes into a short channel whose other end is the response's body, so
-//! that a slow reader holds up the writer and a reader who leaves ends it.
+//! Server-sent events: what writes them runs inside the response's body, through a short channel, so
+//! that a slow reader holds up the writer, a reader who leaves ends it, and an event wakes one task only.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Stream;
 
 /// Events on their way to the connection, besides what the kernel holds.
 const CHANNEL_EVENTS: usize = 16;
@@ -19,7 +22,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The writer's end of a stream of events.
 #[derive(Debug)]
 pub(crate) struct EventWriter {
-    sender: mpsc::Sender<Result<Bytes, Infallible>>,
+    sender: mpsc::Sender<Event>,
 }
 
 /// The reader has gone.
@@ -63,17 +66,53 @@ impl EventWriter {
     }
 }
 
+type Event = Result<Bytes, Infallible>;
+
+/// The events of one response.
+struct Events {
+    /// Until it is done.
+    writer: Option<Pin<Box<dyn Future<Output = Result<(), Gone>> + Send>>>,
+    receiver: mpsc::Receiver<Event>,
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let events = self.get_mut();
+        if let Some(writer) = &mut events.writer
+            && writer.as_mut().poll(context).is_ready()
+        {
+            events.writer = None;
+        }
+        events.receiver.poll_recv(context)
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.receiver.close();
+        // The writer learns that its reader has gone, and does what it does then.
+        if let (Some(writer), Ok(runtime)) = (self.writer.take(), Handle::try_current()) {
+            runtime.spawn(writer);
+        }
+    }
+}
+
 /// A response whose events `write` sends. An event that ends the stream is `write`'s affair.
 pub(crate) fn respond<F>(write: impl FnOnce(EventWriter) -> F) -> Response
 where
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(CHANNEL_EVENTS);
-    tokio::spawn(write(EventWriter { sender }));
+    let events = Events {
+        writer: Some(Box::pin(write(EventWriter { sender }))),
+        receiver,
+    };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),
     ]
     .map(|(name, value)| (name, HeaderValue::from_static(value)));
-    (headers, Body::from_stream(ReceiverStream::new(receiver))).into_response()
+    (headers, Body::from_stream(events)).into_response()
 }
