@@ -67,11 +67,12 @@ impl EventWriter {
 }
 
 type Event = Result<Bytes, Infallible>;
+type Writing = Pin<Box<dyn Future<Output = Result<(), Gone>> + Send>>;
 
 /// The events of one response.
 struct Events {
     /// Until it is done.
-    writer: Option<Pin<Box<dyn Future<Output = Result<(), Gone>> + Send>>>,
+    writer: Option<Writing>,
     receiver: mpsc::Receiver<Event>,
 }
 
