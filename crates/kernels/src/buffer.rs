@@ -48,6 +48,14 @@ impl<T: Plain> AlignedVec<T> {
             .resize((len * size_of::<T>()).div_ceil(LINE), Line([0; LINE]));
         self.len = len;
     }
+
+    /// So many numbers of a buffer that never becomes shorter: what is new has to be cleared.
+    pub(crate) fn at_least(&mut self, len: usize) -> &mut [T] {
+        if self.len < len {
+            self.resize(len);
+        }
+        &mut self[..len]
+    }
 }
 
 impl<T: Plain> Deref for AlignedVec<T> {

@@ -12,8 +12,12 @@
 
 pub mod bf16;
 mod pack;
+mod right;
 mod tile;
 
+pub use right::{Right, multiply};
+
+use crate::buffer::AlignedVec;
 use crate::cpu::Cpu;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::simd::LANES;
@@ -22,11 +26,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Steps of `k` between which a tile of `C` stays in registers. What is laid out at once of both sides is to
 /// fit into a second-level cache of 1 MiB; a panel of `B` streams from there, a tile of `A` stays in the first.
-const K_BLOCK: usize = 384;
+const K_BLOCK: usize = 512;
 /// Columns of `B` that are packed at once.
-const N_BLOCK: usize = 528;
+const N_BLOCK: usize = 384;
 /// Rows of `A` that are laid out at once.
-const M_BLOCK: usize = 96;
+const M_BLOCK: usize = 48;
 
 /// A matrix in memory: element `(i, j)` at `i * row_stride + j * col_stride`.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +60,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether rows are laid out anew: side by side in memory, they would be read from another page at each
-    /// step.
-    const fn is_packed(&self) -> bool {
-        self.row_stride == 1 && self.col_stride != 1
+    /// Whether rows are laid out anew: side by side in memory, each of so many steps would be read from
+    /// another line, and those of more than a few do not stay in the first-level cache.
+    const fn is_packed(&self, depth: usize) -> bool {
+        /// Steps whose lines stay.
+        const FEW: usize = 64;
+        self.row_stride == 1 && self.col_stride != 1 && depth > FEW
     }
 
     fn assert_holds(&self, rows: usize, cols: usize, name: &str) {
@@ -110,8 +116,8 @@ pub struct Workspace {
 /// A thread's.
 #[derive(Debug, Default)]
 struct Packed {
-    a: Vec<f32>,
-    b: Vec<f32>,
+    a: AlignedVec<f32>,
+    b: AlignedVec<f32>,
 }
 
 impl Workspace {
@@ -137,22 +143,10 @@ pub fn gemm(
     c_stride: usize,
     start: Start,
 ) {
+    if is_done(size, c, c_stride, start) {
+        return;
+    }
     let Size { m, n, k } = size;
-    if m == 0 || n == 0 {
-        return;
-    }
-    assert!(
-        (m - 1) * c_stride + n <= c.len() && n <= c_stride,
-        "C does not fit"
-    );
-    if k == 0 {
-        if start == Start::Zero {
-            for row in c.chunks_mut(c_stride).take(m) {
-                row[..n].fill(0.0);
-            }
-        }
-        return;
-    }
     a.assert_holds(m, k, "A");
     b.assert_holds(k, n, "B");
     if workspace.threads.len() < pool.threads() {
@@ -161,7 +155,7 @@ pub fn gemm(
             .resize_with(pool.threads(), Mutex::default);
     }
     let c = SharedMut::new(c);
-    let grid = Grid::new(size, pool.threads(), a.is_packed());
+    let grid = Grid::new(size, pool.threads(), a.is_packed(k));
     let part = |worker: usize| {
         let (rows, columns) = grid.part(size, worker);
         if rows.is_empty() {
@@ -182,7 +176,12 @@ pub fn gemm(
                         a,
                         rows,
                         depth: depth.clone(),
-                        b: packed,
+                        b: Panels {
+                            data: packed,
+                            depth: depth.len(),
+                            columns: columns.len(),
+                        },
+                        b_start: 0,
                         columns: columns.clone(),
                         c: &c,
                         c_stride,
@@ -203,6 +202,27 @@ pub fn gemm(
             }
         });
     }
+}
+
+/// Whether a product is done as soon as it is begun: there is nothing to sum.
+///
+/// # Panics
+/// If `C` does not fit into its slice.
+fn is_done(size: Size, c: &mut [f32], c_stride: usize, start: Start) -> bool {
+    let Size { m, n, k } = size;
+    if m == 0 || n == 0 {
+        return true;
+    }
+    assert!(
+        (m - 1) * c_stride + n <= c.len() && n <= c_stride,
+        "C does not fit"
+    );
+    if k == 0 && start == Start::Zero {
+        for row in c.chunks_mut(c_stride).take(m) {
+            row[..n].fill(0.0);
+        }
+    }
+    k == 0
 }
 
 /// How `C` is shared between threads.
@@ -262,24 +282,27 @@ impl Grid {
     }
 }
 
-/// A part of a product: some rows, some of the sums' steps, the packed columns.
+/// Columns of `B` laid out side by side, panel by panel: `[panel][depth][width]`, the last one only as wide as
+/// its columns need in whole vectors.
+#[derive(Clone, Copy)]
+struct Panels<'a> {
+    data: &'a [f32],
+    depth: usize,
+    columns: usize,
+}
+
+/// A part of a product: some rows, some of the sums' steps, the first of the laid out columns.
 struct Block<'a> {
     a: View<'a>,
     rows: Range<usize>,
     depth: Range<usize>,
-    b: &'a [f32],
+    b: Panels<'a>,
+    /// The row of the panels that belongs to the first step.
+    b_start: usize,
     columns: Range<usize>,
     c: &'a SharedMut<f32>,
     c_stride: usize,
     from_c: bool,
-}
-
-/// So many elements of a buffer that never becomes shorter: what is new has to be cleared.
-pub(crate) fn at_least(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
 }
 
 /// Blocks of equal length, at most `block` but for whole vectors.

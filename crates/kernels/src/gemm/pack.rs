@@ -2,6 +2,7 @@
 
 use super::View;
 use super::tile::panel_width;
+use crate::buffer::AlignedVec;
 use crate::cpu::{Cpu, dispatch, multiversion};
 use crate::simd::{LANES, LINE, Simd, prefetch};
 use std::ops::Range;
@@ -10,14 +11,14 @@ use std::ops::Range;
 /// step of `k` after the other; what lies beyond the last column is zero.
 pub(super) fn b(
     cpu: Cpu,
-    out: &mut Vec<f32>,
+    out: &mut AlignedVec<f32>,
     b: View<'_>,
     columns: &Range<usize>,
     depth: &Range<usize>,
 ) {
     let width = panel_width(cpu);
     let n_panels = columns.len().div_ceil(width);
-    let out = super::at_least(out, n_panels * width * depth.len());
+    let out = out.at_least(n_panels * width * depth.len());
     for (panel, out) in out.chunks_exact_mut(width * depth.len()).enumerate() {
         let start = columns.start + panel * width;
         let n = width.min(columns.end - start);
@@ -164,13 +165,13 @@ fn spread(from: &[f32], out: &mut [f32], out_stride: usize) {
 /// or 8. What lies beyond the last row is not read.
 pub(super) fn a(
     cpu: Cpu,
-    out: &mut Vec<f32>,
+    out: &mut AlignedVec<f32>,
     a: View<'_>,
     rows: &Range<usize>,
     depth: &Range<usize>,
     tile: usize,
 ) {
-    let out = super::at_least(out, rows.len().next_multiple_of(tile) * depth.len());
+    let out = out.at_least(rows.len().next_multiple_of(tile) * depth.len());
     macro_rules! tiles_of {
         ($rows:literal) => {
             multiversion!(cpu, a_plain::<$rows>, (

@@ -77,6 +77,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_first_rows_and_columns_of_a_right_side_give_the_chain(
+        (m, n, k) in prop_oneof![
+            2 => (1usize..70, 1usize..150, 1usize..200),
+            1 => (1usize..20, 1usize..70, K_BLOCK - 20..K_BLOCK + 60),
+        ],
+        more in (0usize..60, 0usize..60),
+        flips in any::<(bool, bool, bool)>(),
+        seed in any::<u32>(),
+    ) {
+        let size = Size { m, n, k };
+        let (all_n, all_k) = (n + more.0, k + more.1);
+        let a = matrix(m, k, 1, flips.0, seed);
+        let b = matrix(all_k, all_n, 2, flips.1, seed ^ 0x55);
+        let start = if flips.2 { Start::Add } else { Start::Zero };
+        let (before, _, c_stride) = matrix(m, n, 3, false, seed ^ 0xaa);
+        let mut expected = before.clone();
+        naive(size, view(&a), view(&b), &mut expected, c_stride, start);
+        for cpu in Cpu::available() {
+            let mut right = Right::default();
+            right.set(cpu, view(&b), all_k, all_n);
+            let mut c = before.clone();
+            multiply(cpu, size, view(&a), &right, &mut c, c_stride, start);
+            prop_assert!(
+                c.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits()),
+                "{}", cpu.name()
+            );
+        }
+    }
+}
+
 #[test]
 fn empty_sums_are_zero_or_what_was_there() {
     let (pool, mut workspace) = (ThreadPool::new(1), Workspace::new());

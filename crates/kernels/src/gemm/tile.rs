@@ -1,8 +1,9 @@
 //! The inner part of a product: a tile of `C` in registers.
 
-use super::{Block, View, pack};
+use super::{Block, Panels, View, pack};
+use crate::buffer::AlignedVec;
 use crate::cpu::{Cpu, Level, dispatch};
-use crate::simd::{LANES, Simd};
+use crate::simd::{LANES, Simd, prefetch};
 use std::ops::Range;
 
 /// Columns of a panel of `B`.
@@ -27,9 +28,9 @@ const fn tile_rows(cpu: Cpu) -> usize {
 ///
 /// # Safety
 /// No other thread has an element of the block at the same time.
-pub(super) unsafe fn block(cpu: Cpu, block: &Block<'_>, scratch: &mut Vec<f32>) {
+pub(super) unsafe fn block(cpu: Cpu, block: &Block<'_>, scratch: &mut AlignedVec<f32>) {
     let (rows, depth) = (block.rows.len(), block.depth.len());
-    let a = if block.a.is_packed() {
+    let a = if block.a.is_packed(depth) {
         let tile = tile_rows(cpu);
         pack::a(cpu, scratch, block.a, &block.rows, &block.depth, tile);
         Rows {
@@ -60,6 +61,19 @@ pub(super) unsafe fn block(cpu: Cpu, block: &Block<'_>, scratch: &mut Vec<f32>) 
 }
 
 impl Block<'_> {
+    /// The rows of `B` for the panel that begins with that column, and their length.
+    fn panel(&self, start: usize, width: usize) -> (&[f32], usize) {
+        let Panels {
+            data,
+            depth,
+            columns,
+        } = self.b;
+        let padded = width.min(columns - start).next_multiple_of(LANES);
+        let panel = &data[start * depth..][..padded * depth];
+        let steps = self.b_start..self.b_start + self.depth.len();
+        (&panel[steps.start * padded..steps.end * padded], padded)
+    }
+
     /// Where row `i` is in `C`.
     fn row(&self, i: usize) -> Range<usize> {
         let at = (self.rows.start + i) * self.c_stride;
@@ -87,15 +101,15 @@ impl Rows<'_> {
 
 /// The definition.
 fn scalar(block: &Block<'_>, a: Rows<'_>) {
-    let depth = block.depth.len();
     for i in 0..block.rows.len() {
         // SAFETY: the contract of `block`.
         let c = unsafe { block.c.slice(block.row(i)) };
         if !block.from_c {
             c.fill(0.0);
         }
-        for (panel, c) in block.b.chunks(LANES * depth).zip(c.chunks_mut(LANES)) {
-            for (p, b) in panel.chunks_exact(LANES).enumerate() {
+        for (panel, c) in c.chunks_mut(LANES).enumerate() {
+            let (b, b_stride) = block.panel(panel * LANES, LANES);
+            for (p, b) in b.chunks_exact(b_stride).enumerate() {
                 let a = a.data[a.at(i) + p * a.col_stride];
                 for (c, b) in c.iter_mut().zip(b) {
                     *c = a.mul_add(*b, *c);
@@ -109,13 +123,14 @@ fn scalar(block: &Block<'_>, a: Rows<'_>) {
 /// See [`Simd`], and [`block`]; the rows of `A` lie within their slice.
 #[inline(always)]
 unsafe fn vector<S: Simd>(block: &Block<'_>, a: Rows<'_>) {
-    let (depth, width) = (block.depth.len(), S::GEMM_VECTORS * LANES);
+    let width = S::GEMM_VECTORS * LANES;
     let (columns, last) = (block.columns.len(), block.row(block.rows.len() - 1));
     let c = block.c.pointer(block.row(0).start..last.end);
-    for (panel, start) in (0..columns).step_by(width).enumerate() {
+    for start in (0..columns).step_by(width) {
         let n = width.min(columns - start);
-        let b = &block.b[panel * width * depth..][..n.next_multiple_of(LANES) * depth];
-        // SAFETY: `pointer` has asserted that all rows lie within `C`, and the panel has whole vectors.
+        let b = block.panel(start, width);
+        // SAFETY: `pointer` has asserted that all rows lie within `C`, and the panel has whole vectors, no
+        // fewer than `n` takes.
         unsafe {
             let c = c.add(start);
             match n.div_ceil(LANES) {
@@ -131,7 +146,7 @@ unsafe fn vector<S: Simd>(block: &Block<'_>, a: Rows<'_>) {
 unsafe fn rows<S: Simd, const NV: usize>(
     block: &Block<'_>,
     a: Rows<'_>,
-    b: &[f32],
+    b: (&[f32], usize),
     c: *mut f32,
     n: usize,
 ) {
@@ -163,13 +178,19 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     block: &Block<'_>,
     a: Rows<'_>,
     first: usize,
-    b: &[f32],
+    b: (&[f32], usize),
     c: *mut f32,
     n: usize,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
         let c = c.add(first * block.c_stride);
+        let next = if first + MR < block.rows.len() {
+            c.wrapping_add(MR * block.c_stride)
+        } else {
+            c.wrapping_add(NV * LANES)
+        };
+        ask_for::<MR, NV>(next, block.c_stride);
         if n == NV * LANES {
             accumulate::<S, MR, NV>(block, a, first, b, c, block.c_stride);
             return;
@@ -192,12 +213,25 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
+/// Asks for a tile of `C` while the one before is computed: it comes from memory, and all of it at once.
+#[inline(always)]
+fn ask_for<const MR: usize, const NV: usize>(c: *const f32, c_stride: usize) {
+    for i in 0..MR {
+        let row = c.wrapping_add(i * c_stride);
+        for v in 0..NV {
+            prefetch(row.wrapping_add(v * LANES).cast());
+        }
+        // A row need not start with a line.
+        prefetch(row.wrapping_add(NV * LANES - 1).cast());
+    }
+}
+
 #[inline(always)]
 unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
     block: &Block<'_>,
     a: Rows<'_>,
     first: usize,
-    b: &[f32],
+    (b, b_stride): (&[f32], usize),
     c: *mut f32,
     c_stride: usize,
 ) {
@@ -219,6 +253,7 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
                 a.row_stride,
                 1,
                 b.as_ptr(),
+                b_stride,
                 &mut acc,
             );
         } else {
@@ -228,6 +263,7 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
                 1,
                 a.col_stride,
                 b.as_ptr(),
+                b_stride,
                 &mut acc,
             );
         }
@@ -240,12 +276,14 @@ unsafe fn accumulate<S: Simd, const MR: usize, const NV: usize>(
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "two sides and how they lie")]
 unsafe fn sum<S: Simd, const MR: usize, const NV: usize>(
     depth: usize,
     a: *const f32,
     row_stride: usize,
     col_stride: usize,
     mut b: *const f32,
+    b_stride: usize,
     acc: &mut [[S::F; NV]; MR],
 ) {
     // SAFETY: the caller's contract.
@@ -261,7 +299,7 @@ unsafe fn sum<S: Simd, const MR: usize, const NV: usize>(
                     acc[i][v] = S::f_fma(x, vectors[v], acc[i][v]);
                 }
             }
-            b = b.add(NV * LANES);
+            b = b.add(b_stride);
         }
     }
 }

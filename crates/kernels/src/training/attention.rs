@@ -5,11 +5,13 @@
 //! document and one key-value head with all its query heads, so that no two tasks add to the same gradient.
 
 use super::loss::largest;
+use crate::buffer::AlignedVec;
 use crate::cpu::{Cpu, multiversion};
-use crate::gemm::{Size, Start, View, Workspace, at_least, gemm};
+use crate::gemm::{Right, Size, Start, View, Workspace, gemm, multiply};
 use crate::math;
 use crate::pool::{SharedMut, ThreadPool};
 use crate::rows::{rotate, tree_sum};
+use crate::simd::LANES;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -63,15 +65,44 @@ pub struct Attention<'a> {
 struct Scratch {
     gemm: Workspace,
     q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
+    keys: Side,
+    values: Side,
     /// Output of a head, or its gradient.
     out: Vec<f32>,
     dq: Vec<f32>,
     dk: Vec<f32>,
     dv: Vec<f32>,
-    scores: Vec<f32>,
-    d_scores: Vec<f32>,
+    scores: AlignedVec<f32>,
+    d_scores: AlignedVec<f32>,
+}
+
+/// Keys or values of a task, laid out once for all blocks of queries.
+#[derive(Default)]
+struct Side {
+    /// `[tokens, head_dim]`, as they are gathered.
+    rows: Vec<f32>,
+    by_token: Right,
+    by_element: Right,
+}
+
+impl Side {
+    /// For sums over tokens.
+    fn set_by_token(&mut self, cpu: Cpu, hd: usize) {
+        let view = View::rows(&self.rows, hd);
+        self.by_token.set(cpu, view, self.rows.len() / hd, hd);
+    }
+
+    /// For sums over a head's elements.
+    fn set_by_element(&mut self, cpu: Cpu, hd: usize) {
+        let view = View::rows(&self.rows, hd).transposed();
+        self.by_element.set(cpu, view, hd, self.rows.len() / hd);
+    }
+}
+
+/// Elements from a row of scores to the next: an odd number of lines, since columns of scores are read too and
+/// lines that are a power of two apart have the same place in a cache.
+const fn scores_stride(keys: usize) -> usize {
+    (keys.div_ceil(LANES) | 1) * LANES
 }
 
 /// Writes each token's output to `out` (rows of [`Shape::out_width`]), and each head's largest score and
@@ -89,48 +120,39 @@ pub fn forward(
     let shape = input.shape;
     let (hd, group) = (shape.head_dim, shape.n_heads / shape.n_kv_heads);
     let (out, stats) = (SharedMut::new(out), SharedMut::new(stats));
-    tasks(pool, input, |single, scratch, tokens, kv_head| {
-        input.gather(cpu, &mut scratch.k, tokens, shape.n_heads + kv_head, true);
-        let v_head = shape.n_heads + shape.n_kv_heads + kv_head;
-        input.gather(cpu, &mut scratch.v, tokens, v_head, false);
+    tasks(pool, input, |_, scratch, tokens, kv_head| {
+        let k_head = shape.n_heads + kv_head;
+        let (keys, values) = (&mut scratch.keys, &mut scratch.values);
+        input.gather(cpu, &mut keys.rows, tokens, k_head, true);
+        input.gather(
+            cpu,
+            &mut values.rows,
+            tokens,
+            k_head + shape.n_kv_heads,
+            false,
+        );
+        keys.set_by_element(cpu, hd);
+        values.set_by_token(cpu, hd);
         for head in kv_head * group..(kv_head + 1) * group {
             input.gather(cpu, &mut scratch.q, tokens, head, true);
             scratch.out.resize(tokens.len() * hd, 0.0);
             for queries in query_blocks(tokens.len()) {
-                let Scratch {
-                    gemm: workspace,
-                    q,
-                    k,
-                    v,
-                    out: head_out,
-                    scores,
-                    ..
-                } = scratch;
                 let (rows, keys) = (queries.len(), queries.end);
-                let scores = at_least(scores, rows * keys);
-                let size = Size {
+                let stride = scores_stride(keys);
+                let scores = scratch.scores.at_least(rows * stride);
+                let by_element = Size {
                     m: rows,
                     n: keys,
                     k: hd,
                 };
-                let q = View::rows(&q[queries.start * hd..], hd);
-                let k = View::rows(k, hd).transposed();
-                gemm(
-                    cpu,
-                    single,
-                    workspace,
-                    size,
-                    q,
-                    k,
-                    scores,
-                    keys,
-                    Start::Zero,
-                );
+                let q = View::rows(&scratch.q[queries.start * hd..], hd);
+                let k = &scratch.keys.by_element;
+                multiply(cpu, by_element, q, k, scores, stride, Start::Zero);
                 let mut found = [[0.0f32; 2]; QUERIES];
                 softmax(
                     cpu,
                     scores,
-                    keys,
+                    stride,
                     queries.start,
                     shape.scale,
                     &mut found[..rows],
@@ -140,24 +162,14 @@ pub fn forward(
                     // SAFETY: this task alone has this head of this document.
                     unsafe { stats.slice(at..at + 2) }.copy_from_slice(found);
                 }
-                let size = Size {
+                let by_token = Size {
                     m: rows,
                     n: hd,
                     k: keys,
                 };
-                let (p, v) = (View::rows(scores, keys), View::rows(v, hd));
-                let head_out = &mut head_out[queries.start * hd..];
-                gemm(
-                    cpu,
-                    single,
-                    workspace,
-                    size,
-                    p,
-                    v,
-                    head_out,
-                    hd,
-                    Start::Zero,
-                );
+                let (p, v) = (View::rows(scores, stride), &scratch.values.by_token);
+                let out = &mut scratch.out[queries.start * hd..];
+                multiply(cpu, by_token, p, v, out, hd, Start::Zero);
             }
             for (i, row) in scratch.out.chunks_exact(hd).enumerate() {
                 let at = (tokens.start + i) * shape.out_width() + head * hd;
@@ -189,8 +201,12 @@ pub fn backward(
             shape.n_heads + kv_head,
             shape.n_heads + shape.n_kv_heads + kv_head,
         );
-        input.gather(cpu, &mut scratch.k, tokens, k_head, true);
-        input.gather(cpu, &mut scratch.v, tokens, v_head, false);
+        let (keys, values) = (&mut scratch.keys, &mut scratch.values);
+        input.gather(cpu, &mut keys.rows, tokens, k_head, true);
+        input.gather(cpu, &mut values.rows, tokens, v_head, false);
+        keys.set_by_element(cpu, hd);
+        keys.set_by_token(cpu, hd);
+        values.set_by_element(cpu, hd);
         for zeroed in [&mut scratch.dk, &mut scratch.dv] {
             zeroed.clear();
             zeroed.resize(tokens.len() * hd, 0.0);
@@ -251,8 +267,8 @@ fn backward_block(
     let Scratch {
         gemm: workspace,
         q,
-        k,
-        v,
+        keys: k,
+        values: v,
         out: d_out,
         dq,
         dk,
@@ -261,52 +277,64 @@ fn backward_block(
         d_scores,
     } = scratch;
     let (rows, keys, hd) = (queries.len(), queries.end, shape.head_dim);
+    let stride = scores_stride(keys);
     let (scores, d_scores) = (
-        at_least(scores, rows * keys),
-        at_least(d_scores, rows * keys),
+        scores.at_least(rows * stride),
+        d_scores.at_least(rows * stride),
     );
     let at = queries.start * hd;
     let (q, d_out) = (View::rows(&q[at..], hd), View::rows(&d_out[at..], hd));
-    let (k, v) = (View::rows(k, hd), View::rows(v, hd));
-    let mut product = |size, a, b, c: &mut [f32], c_stride, start| {
-        gemm(cpu, single, workspace, size, a, b, c, c_stride, start);
-    };
-    let by_keys = Size {
+    let by_element = Size {
         m: rows,
         n: keys,
         k: hd,
     };
+    multiply(
+        cpu,
+        by_element,
+        q,
+        &k.by_element,
+        scores,
+        stride,
+        Start::Zero,
+    );
+    multiply(
+        cpu,
+        by_element,
+        d_out,
+        &v.by_element,
+        d_scores,
+        stride,
+        Start::Zero,
+    );
+    softmax_backward(
+        cpu,
+        scores,
+        d_scores,
+        stride,
+        queries.start,
+        shape.scale,
+        stats,
+    );
+    let (p, ds) = (View::rows(scores, stride), View::rows(d_scores, stride));
     let to_keys = Size {
         m: keys,
         n: hd,
         k: rows,
     };
-    product(by_keys, q, k.transposed(), scores, keys, Start::Zero);
-    product(by_keys, d_out, v.transposed(), d_scores, keys, Start::Zero);
-    softmax_backward(
-        cpu,
-        scores,
-        d_scores,
-        keys,
-        queries.start,
-        shape.scale,
-        stats,
-    );
-    let (p, ds) = (View::rows(scores, keys), View::rows(d_scores, keys));
-    product(to_keys, p.transposed(), d_out, dv, hd, Start::Add);
-    product(to_keys, ds.transposed(), q, dk, hd, Start::Add);
-    product(
-        Size {
-            m: rows,
-            n: hd,
-            k: keys,
-        },
-        ds,
-        k,
-        &mut dq[at..],
-        hd,
-        Start::Zero,
-    );
+    let mut add = |a: View<'_>, b, c: &mut [f32]| {
+        let a = a.transposed();
+        gemm(cpu, single, workspace, to_keys, a, b, c, hd, Start::Add);
+    };
+    add(p, d_out, dv);
+    add(ds, q, dk);
+    let by_token = Size {
+        m: rows,
+        n: hd,
+        k: keys,
+    };
+    let dq = &mut dq[at..];
+    multiply(cpu, by_token, ds, &k.by_token, dq, hd, Start::Zero);
 }
 
 fn query_blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
@@ -439,25 +467,25 @@ fn rotate_rows_plain(
 fn softmax(
     cpu: Cpu,
     scores: &mut [f32],
-    keys: usize,
+    stride: usize,
     first: usize,
     scale: f32,
     stats: &mut [[f32; 2]],
 ) {
     multiversion!(cpu, softmax_plain, (
-        scores: &mut [f32], keys: usize, first: usize, scale: f32, stats: &mut [[f32; 2]],
+        scores: &mut [f32], stride: usize, first: usize, scale: f32, stats: &mut [[f32; 2]],
     ));
 }
 
 #[inline(always)]
 fn softmax_plain(
     scores: &mut [f32],
-    keys: usize,
+    stride: usize,
     first: usize,
     scale: f32,
     stats: &mut [[f32; 2]],
 ) {
-    for (i, (row, stats)) in scores.chunks_exact_mut(keys).zip(stats).enumerate() {
+    for (i, (row, stats)) in scores.chunks_exact_mut(stride).zip(stats).enumerate() {
         let (seen, hidden) = row.split_at_mut(first + i + 1);
         hidden.fill(0.0);
         for x in seen.iter_mut() {
@@ -490,13 +518,13 @@ fn softmax_backward(
     cpu: Cpu,
     scores: &mut [f32],
     d_scores: &mut [f32],
-    keys: usize,
+    stride: usize,
     first: usize,
     scale: f32,
     stats: Stats<'_>,
 ) {
     multiversion!(cpu, softmax_backward_plain, (
-        scores: &mut [f32], d_scores: &mut [f32], keys: usize, first: usize, scale: f32, stats: Stats<'_>,
+        scores: &mut [f32], d_scores: &mut [f32], stride: usize, first: usize, scale: f32, stats: Stats<'_>,
     ));
 }
 
@@ -504,14 +532,14 @@ fn softmax_backward(
 fn softmax_backward_plain(
     scores: &mut [f32],
     d_scores: &mut [f32],
-    keys: usize,
+    stride: usize,
     first: usize,
     scale: f32,
     stats: Stats<'_>,
 ) {
     let rows = scores
-        .chunks_exact_mut(keys)
-        .zip(d_scores.chunks_exact_mut(keys));
+        .chunks_exact_mut(stride)
+        .zip(d_scores.chunks_exact_mut(stride));
     for (i, (p, dp)) in rows.enumerate() {
         let (max, inverse) = (stats.all[i * stats.step], stats.all[i * stats.step + 1]);
         let (p, hidden) = p.split_at_mut(first + i + 1);

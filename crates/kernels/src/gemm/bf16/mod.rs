@@ -22,7 +22,7 @@ mod pairs;
 mod tests;
 mod tile;
 
-use super::{Size, Start, View};
+use super::{Size, Start, View, is_done};
 use crate::cpu::{Cpu, dispatch};
 use crate::pool::{SharedMut, ThreadPool};
 
@@ -190,22 +190,11 @@ pub fn multiply(
         a.order == Order::of(cpu) && b.order == a.order,
         "packed for another level"
     );
-    let (m, n, steps) = (a.outer, b.outer, a.k.div_ceil(DEPTH));
-    if m == 0 || n == 0 {
+    let (m, n, k) = (a.outer, b.outer, a.k);
+    if is_done(Size { m, n, k }, c, c_stride, start) {
         return;
     }
-    assert!(
-        (m - 1) * c_stride + n <= c.len() && n <= c_stride,
-        "C does not fit"
-    );
-    if steps == 0 {
-        if start == Start::Zero {
-            for row in c.chunks_mut(c_stride).take(m) {
-                row[..n].fill(0.0);
-            }
-        }
-        return;
-    }
+    let steps = k.div_ceil(DEPTH);
     // As many parts for each thread, and more than one, should a thread be slower.
     let threads = pool.threads();
     let parts = m.div_ceil(M_BLOCK).max(2 * threads);
