@@ -1,8 +1,10 @@
-"""Training beside PyTorch on this machine: bench/peers/train.py [--rounds N] [--python PYTHON] [--out FILE].
+"""Training beside PyTorch on this machine: bench/peers/train.py [--rounds N] [--precisions f32 bf16]
+[--python PYTHON] [--out FILE].
 
 Runs our benchmark and PyTorch's steps in alternation, each in a process of its own, and prints medians and
 ratios as Markdown; `--out` writes the same and a JSON file beside it. PYTHON is one that has `torch`; without
-it the package is installed into bench/peers/.work.
+it the package is installed into bench/peers/.work. On processors without instructions for bf16 PyTorch takes
+minutes for a step in it: `--precisions f32` leaves it out.
 """
 
 import argparse
@@ -55,6 +57,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--python")
     parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     python = options.python or python_with_torch()
@@ -63,8 +66,13 @@ def main():
     found = {}
     for _ in range(options.rounds):
         for shape in options.shapes:
-            runs = [("terang f32", [*ours, shape, "--json"]), ("terang bf16", [*ours, shape, "--bf16", "--json"])]
+            runs = []
+            for precision in options.precisions:
+                flags = [] if precision == "f32" else [f"--{precision}"]
+                runs.append((f"terang {precision}", [*ours, shape, *flags, "--json"]))
             for precision, is_compiled in MODES:
+                if precision not in options.precisions:
+                    continue
                 command = [python, HERE / "train_torch.py", shape, precision]
                 name = f"PyTorch {precision} {'compiled' if is_compiled else 'eager'}"
                 runs.append((name, command + ["--compile"] * is_compiled))
@@ -89,7 +97,7 @@ def report(options, found):
             if own in found and own != key:
                 ratios = [f"{middle(own, 'tokens_per_s') / speed:.2f}", f"{middle(own, 'peak_rss_bytes') / memory:.2f}"]
             lines.append(f"| {shape} | {key[1]} | {speed:.0f} | {ratios[0]} | {memory / 2**20:.0f} | {ratios[1]} |")
-        for precision in PRECISIONS:
+        for precision in options.precisions:
             own = (shape, f"terang {precision}")
             theirs = [key for key in found if key[0] == shape and key[1].startswith(f"PyTorch {precision}")]
             if own in found and theirs:
