@@ -12,13 +12,13 @@ const QUESTIONS: [&str; 6] = [
     "Berapakah hasil {}?",
 ];
 
-/// How an operation is said instead of written, in English and Indonesian.
-fn said(sign: &str) -> [&'static str; 2] {
+/// How an operation is said instead of written, in English and in two ways in Indonesian.
+fn said(sign: &str) -> [&'static str; 3] {
     match sign {
-        "+" => ["plus", "tambah"],
-        "-" => ["minus", "kurang"],
-        "x" => ["times", "kali"],
-        _ => ["divided by", "dibagi"],
+        "+" => ["plus", "tambah", "ditambah"],
+        "-" => ["minus", "kurang", "dikurangi"],
+        "x" => ["times", "kali", "dikali"],
+        _ => ["divided by", "bagi", "dibagi"],
     }
 }
 
@@ -46,7 +46,8 @@ pub(super) fn documents(count: usize) -> Vec<Document> {
             let question = QUESTIONS[(index + round) % QUESTIONS.len()];
             let is_indonesian = (index + round) % QUESTIONS.len() >= 3;
             let asked = if round % 4 == 3 {
-                format!("{a} {} {b}", said(sign)[usize::from(is_indonesian)])
+                let way = if is_indonesian { 1 + round / 4 % 2 } else { 0 };
+                format!("{a} {} {b}", said(sign)[way])
             } else {
                 format!("{a} {sign} {b}")
             };

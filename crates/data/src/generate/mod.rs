@@ -76,6 +76,9 @@ mod tests {
         let pairs = answers(Generate::Arithmetic, "", "");
         assert!(pairs.len() > 1000);
         assert!(pairs.contains(&("What is 7 + 5?".into(), "7 + 5 = 12.".into())));
+        for said in ["plus", "kurang", "dikurangi", "ditambah"] {
+            assert!(pairs.iter().any(|(q, _)| q.contains(said)), "{said}");
+        }
         for (_, answer) in &pairs {
             let words: Vec<&str> = answer.trim_end_matches('.').split(' ').collect();
             let n = |i: usize| words[i].parse::<i64>().unwrap();
