@@ -214,7 +214,7 @@ pub struct Source {
     /// What is made of them, instead of what they hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<Generate>,
-    /// How many are made.
+    /// How many are made of a file, at most.
     #[serde(default = "many")]
     pub count: usize,
     /// What they hold.
