@@ -3,8 +3,8 @@
 
 Runs our benchmark and PyTorch's steps in alternation, each in a process of its own, and prints medians and
 ratios as Markdown; `--out` writes the same and a JSON file beside it. PYTHON is one that has `torch`; without
-it the package is installed into bench/peers/.work. On processors without instructions for bf16 PyTorch takes
-minutes for a step in it: `--precisions f32` leaves it out.
+it the package is installed into bench/peers/.work. On processors without instructions for bf16 its runs in it
+may take many minutes: `--precisions f32` leaves them out, and PyTorch's best is then that in f32.
 """
 
 import argparse

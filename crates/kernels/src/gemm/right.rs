@@ -11,6 +11,8 @@ pub struct Right {
     data: AlignedVec<f32>,
     k: usize,
     n: usize,
+    /// Columns of a panel, which depend on the level.
+    width: usize,
 }
 
 impl Right {
@@ -19,7 +21,7 @@ impl Right {
     /// # Panics
     /// If the matrix does not fit into its slice.
     pub fn set(&mut self, cpu: Cpu, b: View<'_>, k: usize, n: usize) {
-        (self.k, self.n) = (k, n);
+        (self.k, self.n, self.width) = (k, n, tile::panel_width(cpu));
         if k > 0 && n > 0 {
             b.assert_holds(k, n, "B");
             pack::b(cpu, &mut self.data, b, &(0..n), &(0..k));
@@ -31,7 +33,7 @@ impl Right {
 /// was set at the same level.
 ///
 /// # Panics
-/// If a matrix does not fit into its slice.
+/// If a matrix does not fit into its slice, or `b` was set at a level with other panels.
 pub fn multiply(
     cpu: Cpu,
     size: Size,
@@ -46,6 +48,10 @@ pub fn multiply(
     }
     let Size { m, n, k } = size;
     assert!(k <= b.k && n <= b.n, "B does not fit");
+    assert!(
+        b.width == tile::panel_width(cpu),
+        "packed for another level"
+    );
     a.assert_holds(m, k, "A");
     let c = SharedMut::new(c);
     let mut scratch = AlignedVec::default();
